@@ -1,0 +1,165 @@
+// The physical limit: the same bytes, encoded beforehand, through a net.Socket in pieces of 64 KiB. Nothing is encoded
+// or parsed for each message; acknowledgements are counted by their bytes and answered from a piece of memory that
+// holds them all, since the peer sends ids, and answers, in order. For QoS 2 it must look at one byte of each packet.
+
+import { connect as dial } from 'node:net'
+import { encodeAcknowledgements, encodeConnect, encodePublish, encodeRing, encodeSubscribe, endTopic, payloadOf,
+  topicNames } from '../packets.mjs'
+
+const PIECE = 65_536
+
+/** Writes `count` packets of `size` bytes from a ring of them, from `cursor` on; returns the new cursor. */
+const writeRing = (socket, ring, size, cursor, count) => {
+  const places = ring.length / size
+  for (let left = count; left > 0;) {
+    const n = Math.min(left, places - cursor)
+    socket.write(ring.subarray(cursor * size, (cursor + n) * size))
+    left -= n
+    cursor = cursor + n === places ? 0 : cursor + n
+  }
+  return cursor
+}
+
+const publish0 = ({ socket }, { version, count, payload, topics }) => new Promise((resolve) => {
+  const size = encodePublish({ version, topic: topics[0], qos: 0, payload }).length
+  const places = Math.ceil((4 * PIECE) / size / topics.length) * topics.length
+  const ring = encodeRing({ version, topics: topics.length, qos: 0, payload, count: places })
+  let left = count * size
+  let at = 0
+  const write = () => {
+    if (left === 0) return resolve()
+    const n = Math.min(PIECE, left, ring.length - at)
+    const piece = ring.subarray(at, at + n)
+    left -= n
+    at = at + n === ring.length ? 0 : at + n
+    socket.write(piece, write)
+  }
+  write()
+})
+
+const publishAcknowledged = (wire, { version, count, qos, payload, topics, window }) => new Promise((resolve) => {
+  const { socket } = wire
+  const size = encodePublish({ version, topic: topics[0], qos, id: 1, payload }).length
+  const whole = Math.min(Math.ceil(window / topics.length), Math.floor(65_535 / topics.length))
+  const ring = encodeRing({ version, topics: topics.length, qos, payload, count: whole * topics.length })
+  const places = ring.length / size
+  const releases = qos === 2 ? encodeAcknowledgements(0x62, places) : undefined
+  const perPiece = Math.max(1, Math.floor(PIECE / size))
+  let [sent, cursor, received, released, completed, releaseCursor, skip, writing] = [0, 0, 0, 0, 0, 0, 0, false]
+  const write = () => {
+    if (writing) return
+    const n = Math.min(count - sent, window - (sent - completed), places - cursor, perPiece)
+    if (n === 0) return
+    writing = true
+    sent += n
+    const piece = ring.subarray(cursor * size, (cursor + n) * size)
+    cursor = cursor + n === places ? 0 : cursor + n
+    socket.write(piece, written)
+  }
+  const written = () => {
+    writing = false
+    write()
+  }
+  let bytes = 0
+  wire.onread = (buffer, n) => {
+    if (qos === 1) {
+      bytes += n
+      completed = bytes >> 2
+    } else {
+      let at = skip
+      for (; at < n; at += 4) buffer[at] === 0x50 ? received++ : completed++
+      skip = at - n
+      if (received > released) releaseCursor = writeRing(socket, releases, 4, releaseCursor, received - released)
+      released = received
+    }
+    if (completed === count && skip === 0) resolve()
+    else write()
+  }
+  write()
+})
+
+const receive = (wire, { version, qos, payload, topics, ring, count, warmup, onCount }) => {
+  const { socket } = wire
+  const message = encodePublish({ version, topic: topicNames(topics)[0], qos, id: 1, payload: payloadOf(payload) })
+  const last = encodePublish({ version, topic: endTopic, qos: 0, payload: payloadOf(1) })
+  const size = message.length
+  const total = warmup + count
+  const answers = qos > 0 ? encodeAcknowledgements(qos === 1 ? 0x40 : 0x50, ring) : undefined
+  const completions = qos === 2 ? encodeAcknowledgements(0x70, ring) : undefined
+  let [bytes, seen, released, cursor, completionCursor, skip] = [0, 0, 0, 0, 0, 0]
+  if (qos < 2) {
+    wire.onread = (_, n) => {
+      bytes += n
+      const now = Math.min(total, Math.floor(bytes / size))
+      if (qos === 1 && now > seen) cursor = writeRing(socket, answers, 4, cursor, now - seen)
+      seen = now
+      onCount(bytes === total * size + last.length ? total + 1 : seen)
+    }
+    return
+  }
+  wire.onread = (buffer, n) => {
+    let [messages, releases, end] = [0, 0, 0]
+    let at = skip
+    while (at < n) {
+      if (buffer[at] === 0x34) {
+        messages++
+        at += size
+      } else if (buffer[at] === 0x62) {
+        releases++
+        at += 4
+      } else {
+        end = 1
+        at += last.length
+      }
+    }
+    skip = at - n
+    if (messages > 0) cursor = writeRing(socket, answers, 4, cursor, messages)
+    if (releases > 0) completionCursor = writeRing(socket, completions, 4, completionCursor, releases)
+    seen += messages
+    released += releases
+    onCount(seen + end)
+  }
+}
+
+export const connect = async ({ port, version: name }) => {
+  const version = name === '5' ? 5 : 4
+  const wire = { socket: undefined, onread: undefined }
+  wire.socket = dial({
+    host: '127.0.0.1', port, noDelay: true,
+    onread: {
+      buffer: Buffer.alloc(PIECE),
+      callback: (n, buffer) => {
+        wire.onread(buffer, n)
+        return true
+      }
+    }
+  })
+  /** Sends a packet; resolves with what came after the first `bytes` bytes of the answer. */
+  const ask = (packet, bytes) => new Promise((resolve) => {
+    let held = 0
+    wire.onread = (buffer, n) => {
+      held += n
+      if (held >= bytes) resolve(Buffer.from(buffer.subarray(n - (held - bytes), n)))
+    }
+    wire.socket.write(packet)
+  })
+  const subackLength = version === 5 ? 6 : 5
+  await ask(encodeConnect(version, 'bench'), version === 5 ? 8 : 4)
+  return {
+    publishMany: (messages) => (messages.qos === 0 ? publish0 : publishAcknowledged)(wire, { ...messages, version }),
+    flush: () => ask(encodeSubscribe(version, 65_535, 'bench/flush', 0), subackLength),
+    receive: async (messages) => {
+      const { filter, qos } = messages
+      let held = 0
+      wire.socket.write(encodeSubscribe(version, 65_535, filter, qos))
+      wire.onread = (buffer, n) => {
+        held += n
+        if (held < subackLength) return
+        receive(wire, { ...messages, version })
+        const after = held - subackLength
+        if (after > 0) wire.onread(buffer.subarray(n - after, n), after)
+      }
+    },
+    end: async () => wire.socket.end(Buffer.from([0xe0, 0]))
+  }
+}

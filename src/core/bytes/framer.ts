@@ -1,0 +1,217 @@
+/**
+ * Bytes in any split go in, whole packets come out, as positions in a buffer: no object per packet.
+ *
+ *     lent chunk   [ …end of A | packet B | packet C | start of D… ]
+ *                       │           └─ views on the chunk    │
+ *     own buffer   [ start of A ]                      [ start of D ]     a copy only where a packet is split
+ *
+ * A chunk is *lent*: its owner fills it again once it has been pulled empty. `keep()` copies what is left of
+ * it, once, when something in it must outlive that. The buffer of a split packet is made for that packet alone
+ * and grows with the bytes that arrive, never with the length that a header claims.
+ */
+
+import { malformed, ProtocolError } from '../errors.ts'
+
+export class Framer {
+  /** The buffer that the present packet lies in. */
+  bytes: Uint8Array = EMPTY
+  /** The present packet's first byte, type and flags. */
+  header = 0
+  /** Where the present packet's body begins and ends. */
+  start = 0
+  end = 0
+  /** True when nobody will write into `bytes` again. */
+  kept = true
+
+  readonly #maximumPacketSize: number
+  readonly #shortestForm: boolean
+
+  #chunk: Uint8Array = EMPTY
+  #chunkKept = true
+  #position = 0
+
+  #partial: Uint8Array = EMPTY
+  #partialLength = 0
+
+  /**
+   * @param maximumPacketSize in bytes, fixed header included; more is refused with 0x95
+   * @param shortestForm whether a Remaining Length in a longer form than needed is malformed [5 MQTT-1.5.5-1]
+   */
+  constructor(maximumPacketSize: number, shortestForm: boolean) {
+    this.#maximumPacketSize = maximumPacketSize
+    this.#shortestForm = shortestForm
+  }
+
+  /** The number of bytes that wait: of a packet that has not come whole, or not been pulled. */
+  get waiting(): number {
+    return this.#partialLength + this.#chunk.length - this.#position
+  }
+
+  /** Takes the next chunk. The one before must have been pulled empty. */
+  push(chunk: Uint8Array, kept: boolean): void {
+    if (this.#position < this.#chunk.length) {
+      const rest = this.#chunk.length - this.#position
+      const joined = new Uint8Array(rest + chunk.length)
+      joined.set(this.#chunk.subarray(this.#position))
+      joined.set(chunk, rest)
+      this.#chunk = joined
+      this.#chunkKept = true
+    } else {
+      this.#chunk = chunk
+      this.#chunkKept = kept
+    }
+    this.#position = 0
+  }
+
+  /** Moves on to the next whole packet; false when more bytes are needed. */
+  next(): boolean {
+    if (this.#partialLength > 0) return this.#nextOfPartial()
+    const chunk = this.#chunk
+    const from = this.#position
+    const available = chunk.length - from
+    if (available < 2) return this.#wait(0)
+    // Inlined for the single-byte lengths that most packets have.
+    let length = chunk[from + 1] as number
+    let headerSize = 2
+    if (length >= 0x80) {
+      const decoded = this.#remainingLength(chunk, from, chunk.length)
+      if (decoded < 0) return this.#wait(0)
+      headerSize = sizeOfHeader(decoded, chunk, from)
+      length = decoded
+    }
+    const size = headerSize + length
+    if (size > this.#maximumPacketSize) throw this.#tooLarge(size)
+    if (available < size) return this.#wait(size)
+    this.bytes = chunk
+    this.kept = this.#chunkKept
+    this.header = chunk[from] as number
+    this.start = from + headerSize
+    this.end = from + size
+    this.#position = this.end
+    return true
+  }
+
+  /**
+   * Makes the present packet and all behind it ours, by copying the rest of a lent chunk once. Returns by how
+   * much positions within the packet have moved.
+   */
+  keep(): number {
+    if (this.kept) return 0
+    const moved = this.start
+    const rest = this.bytes.slice(this.start)
+    this.#position -= moved
+    this.#chunk = this.bytes = rest
+    this.#chunkKept = this.kept = true
+    this.end -= moved
+    this.start = 0
+    return moved
+  }
+
+  /** Makes what has not been pulled ours: for a stop in the middle of a chunk. */
+  keepRest(): void {
+    if (this.#chunkKept) return
+    this.#chunk = this.#chunk.slice(this.#position)
+    this.#position = 0
+    this.#chunkKept = true
+  }
+
+  /** The chunk is empty or holds the start of a packet of `size` bytes, 0 when not known yet: put it by. */
+  #wait(size: number): false {
+    const rest = this.#chunk.length - this.#position
+    if (rest > 0) {
+      this.#partial = new Uint8Array(Math.max(64, Math.min(size || 64, 2 * rest)))
+      this.#partial.set(this.#chunk.subarray(this.#position))
+      this.#partialLength = rest
+    }
+    this.#chunk = EMPTY
+    this.#chunkKept = true
+    this.#position = 0
+    return false
+  }
+
+  /** Completes the split packet from the chunk, byte by byte until its length is known. */
+  #nextOfPartial(): boolean {
+    for (;;) {
+      const length = this.#remainingLength(this.#partial, 0, this.#partialLength)
+      if (length >= 0) {
+        const size = sizeOfHeader(length, this.#partial, 0) + length
+        if (size > this.#maximumPacketSize) throw this.#tooLarge(size)
+        this.#fill(size)
+        if (this.#partialLength < size) return this.#exhausted()
+        return this.#presentPartial(size - length, size)
+      }
+      const before = this.#partialLength
+      this.#fill(before + 1)
+      if (this.#partialLength === before) return this.#exhausted()
+    }
+  }
+
+  #presentPartial(start: number, size: number): true {
+    this.bytes = this.#partial
+    this.kept = true
+    this.header = this.#partial[0] as number
+    this.start = start
+    this.end = size
+    this.#partial = EMPTY
+    this.#partialLength = 0
+    return true
+  }
+
+  /** Moves bytes of the chunk behind the partial packet until it holds `size`. */
+  #fill(size: number): void {
+    const have = this.#partialLength
+    const take = Math.min(size - have, this.#chunk.length - this.#position)
+    if (take <= 0) return
+    if (have + take > this.#partial.length) {
+      const grown = new Uint8Array(
+        Math.min(Math.max(size, 64), Math.max(2 * this.#partial.length, have + take)),
+      )
+      grown.set(this.#partial.subarray(0, have))
+      this.#partial = grown
+    }
+    this.#partial.set(this.#chunk.subarray(this.#position, this.#position + take), have)
+    this.#partialLength = have + take
+    this.#position += take
+  }
+
+  #exhausted(): false {
+    this.#chunk = EMPTY
+    this.#chunkKept = true
+    this.#position = 0
+    return false
+  }
+
+  /** The Remaining Length of the packet at `from`, 2.2.3 (5: 2.1.4), or -1 when it has not come whole. */
+  #remainingLength(bytes: Uint8Array, from: number, end: number): number {
+    let value = 0
+    for (let index = 1; index <= 4; index++) {
+      if (from + index >= end) return -1
+      const byte = bytes[from + index] as number
+      value |= (byte & 0x7f) << (7 * (index - 1))
+      if (byte < 0x80) {
+        if (byte === 0 && index > 1 && this.#shortestForm) {
+          throw malformed('the Remaining Length is not in its shortest form')
+        }
+        return value
+      }
+    }
+    throw malformed('the Remaining Length is longer than four bytes')
+  }
+
+  #tooLarge(size: number): ProtocolError {
+    return new ProtocolError(
+      'packet-too-large',
+      0x95,
+      `a packet of ${size} bytes came, at most ${this.#maximumPacketSize} are accepted (option maximumPacketSize)`,
+    )
+  }
+}
+
+/** The size of a fixed header whose Remaining Length is `length`, counted from its continuation bits. */
+function sizeOfHeader(length: number, bytes: Uint8Array, from: number): number {
+  if (length < 0x80 && (bytes[from + 1] as number) < 0x80) return 2
+  if ((bytes[from + 2] as number) < 0x80) return 3
+  return (bytes[from + 3] as number) < 0x80 ? 4 : 5
+}
+
+const EMPTY = new Uint8Array(0)

@@ -1,0 +1,150 @@
+/**
+ * The only place where bytes are written.
+ *
+ *     slab    [ handed out | handed out | written, not taken yet | free … ]
+ *                                       ^ #start                 ^ position
+ *
+ * Packets are encoded into a slab; `take()` carves off what was written and hands it out for good. A slab is
+ * never rewritten, so nobody can see bytes change under a pending write: a reused buffer would save nothing
+ * measurable and is a real defect of one peer. When all is taken, the rest of the slab goes back to the
+ * `Slabs`, which many connections share: an idle connection owns no memory.
+ */
+
+/** Slabs for all connections of a process: small ones first, larger ones while much is written. */
+export class Slabs {
+  #slab: Uint8Array = EMPTY
+  #used = 0
+  #size = SMALLEST_SLAB
+
+  /** A slab with at least `size` free bytes behind `offset`. */
+  borrow(size: number): { slab: Uint8Array; offset: number } {
+    const slab = this.#slab
+    const offset = this.#used
+    this.#slab = EMPTY
+    this.#used = 0
+    if (slab.length - offset >= size) return { slab, offset }
+    return { slab: new Uint8Array(Math.max(this.#size, size)), offset: 0 }
+  }
+
+  /** Returns what was not used; `burst` is the number of bytes of this turn, by which the next slab is sized. */
+  giveBack(slab: Uint8Array, used: number, burst: number): void {
+    this.#size = Math.min(LARGEST_SLAB, Math.max(SMALLEST_SLAB, powerOfTwo(2 * burst)))
+    if (slab.length - used > this.#slab.length - this.#used) {
+      this.#slab = slab
+      this.#used = used
+    }
+  }
+
+  /** A slab was filled within one turn: the next is larger. */
+  grow(): void {
+    this.#size = Math.min(LARGEST_SLAB, 2 * this.#size)
+  }
+}
+
+export class OutputBuffer {
+  /** The slab and the position at which the next packet is written, after `reserve`. */
+  bytes: Uint8Array = EMPTY
+  position = 0
+
+  readonly #slabs: Slabs
+  #start = 0
+  #chunks: Uint8Array[] = []
+  #chunkBytes = 0
+  #taken = 0
+  #burst = 0
+
+  constructor(slabs: Slabs) {
+    this.#slabs = slabs
+  }
+
+  /** Bytes written and not taken yet. */
+  get pending(): number {
+    return this.#chunkBytes + this.position - this.#start
+  }
+
+  /** Bytes written since the beginning. */
+  get written(): number {
+    return this.#taken + this.#chunkBytes + this.position - this.#start
+  }
+
+  /** Bytes taken since the beginning. */
+  get taken(): number {
+    return this.#taken
+  }
+
+  /** Makes room for `size` bytes at `position`, which is returned; they must then be written without a gap. */
+  reserve(size: number): number {
+    if (this.bytes.length - this.position < size) this.#renew(size)
+    return this.position
+  }
+
+  /** Appends bytes that are not copied: a large payload that was lent until its promise settles. */
+  append(bytes: Uint8Array): void {
+    this.#seal()
+    this.#chunks.push(bytes)
+    this.#chunkBytes += bytes.length
+  }
+
+  /** Puts a small packet in front of all that has not been taken: PINGREQ behind megabytes of payload. */
+  putFirst(bytes: Uint8Array): void {
+    this.#seal()
+    this.#chunks.unshift(bytes)
+    this.#chunkBytes += bytes.length
+  }
+
+  /** The next chunk to send; it belongs to the caller for good. */
+  take(): Uint8Array | undefined {
+    const chunk = this.#chunks.length > 0 ? this.#takeSealed() : this.#carve()
+    if (chunk === undefined) {
+      this.#release()
+      return undefined
+    }
+    this.#taken += chunk.length
+    this.#burst += chunk.length
+    return chunk
+  }
+
+  #takeSealed(): Uint8Array | undefined {
+    const chunk = this.#chunks.shift() as Uint8Array
+    this.#chunkBytes -= chunk.length
+    return chunk
+  }
+
+  #carve(): Uint8Array | undefined {
+    if (this.position === this.#start) return undefined
+    const chunk = this.bytes.subarray(this.#start, this.position)
+    this.#start = this.position
+    return chunk
+  }
+
+  #seal(): void {
+    const chunk = this.#carve()
+    if (chunk === undefined) return
+    this.#chunks.push(chunk)
+    this.#chunkBytes += chunk.length
+  }
+
+  #renew(size: number): void {
+    this.#seal()
+    if (this.bytes.length > 0) this.#slabs.grow()
+    const { slab, offset } = this.#slabs.borrow(size)
+    this.bytes = slab
+    this.position = this.#start = offset
+  }
+
+  #release(): void {
+    if (this.bytes.length === 0) return
+    this.#slabs.giveBack(this.bytes, this.position, this.#burst)
+    this.bytes = EMPTY
+    this.position = this.#start = 0
+    this.#burst = 0
+  }
+}
+
+const SMALLEST_SLAB = 4_096
+const LARGEST_SLAB = 262_144
+const EMPTY = new Uint8Array(0)
+
+function powerOfTwo(value: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, value)))
+}

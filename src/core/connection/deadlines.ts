@@ -1,0 +1,18 @@
+/** The named timers of a connection and the earliest of them. Monotonic ms; Infinity: not running. */
+
+export class Deadlines {
+  /** PINGREQ is due, rule 9. */
+  ping: number = Infinity
+  /** A PINGREQ is out and nothing has proved life since, rule 10. */
+  silence: number = Infinity
+  /** The first answer of a SUBSCRIBE, UNSUBSCRIBE, AUTH or `ping()` is overdue. */
+  operation: number = Infinity
+  /** The first delivery's caller has waited long enough, rule 17. */
+  delivery: number = Infinity
+  /** A window full of abandoned deliveries has not moved, rule 17. */
+  stuck: number = Infinity
+
+  get earliest(): number {
+    return Math.min(this.ping, this.silence, this.operation, this.delivery, this.stuck)
+  }
+}

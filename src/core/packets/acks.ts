@@ -1,0 +1,68 @@
+/** PUBACK, PUBREC, PUBREL, PUBCOMP, 3.4 to 3.7: one shape, four types. */
+
+import { variableByteIntegerLength, writeTwoBytes, writeVariableByteInteger } from '../bytes/data-types.ts'
+import { malformed, violation } from '../errors.ts'
+import type { OutputBuffer } from '../bytes/output-buffer.ts'
+import type { PacketReader } from '../bytes/packet-reader.ts'
+import { propertiesLength, readProperties, writeProperties } from './properties.ts'
+import type { Properties } from './types.ts'
+import { describeReasonCode, isReasonCodeOf } from './reason-codes.ts'
+import { type AckPacket, type AckType, PACKET_TYPES } from './types.ts'
+
+/** The first byte of each; PUBREL's flags are 0010 [3.1.1 MQTT-3.6.1-1] [5 MQTT-3.6.1-1]. */
+const HEADERS = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 } as const
+
+/** The form without reason code and properties: all there is in 3.1.1, and success in 5. Four bytes. */
+export function encodeAck(out: OutputBuffer, type: AckType, packetId: number): void {
+  const at = out.reserve(4)
+  const bytes = out.bytes
+  bytes[at] = HEADERS[type]
+  bytes[at + 1] = 2
+  bytes[at + 2] = packetId >>> 8
+  bytes[at + 3] = packetId & 0xff
+  out.position = at + 4
+}
+
+export function encodeAck5(
+  out: OutputBuffer,
+  type: AckType,
+  packetId: number,
+  reasonCode: number,
+  properties?: Properties | undefined,
+): void {
+  if (reasonCode === 0 && properties === undefined) return encodeAck(out, type, packetId)
+  const size = propertiesLength(properties)
+  const length = properties === undefined ? 3 : 3 + variableByteIntegerLength(size) + size
+  let at = out.reserve(5 + length)
+  out.bytes[at++] = HEADERS[type]
+  at = writeVariableByteInteger(out.bytes, at, length)
+  at = writeTwoBytes(out.bytes, at, packetId)
+  out.bytes[at++] = reasonCode
+  out.position = properties === undefined ? at : writeProperties(out.bytes, at, properties, size)
+}
+
+export function decodeAck311(reader: PacketReader, type: AckType): AckPacket {
+  const packetId = readPacketId(reader, type)
+  reader.finish()
+  return { type, packetId, reasonCode: 0, properties: undefined }
+}
+
+export function decodeAck5(reader: PacketReader, type: AckType): AckPacket {
+  const packetId = readPacketId(reader, type)
+  const reasonCode = reader.remaining > 0 ? reader.byte() : 0
+  if (!isReasonCodeOf(type, reasonCode)) {
+    throw violation(
+      `the reason code ${describeReasonCode(reasonCode)} does not belong in ${type.toUpperCase()}`,
+    )
+  }
+  const properties = reader.remaining > 0 ? readProperties(reader, type) : undefined
+  reader.finish()
+  return { type, packetId, reasonCode, properties }
+}
+
+/** A packet identifier, which is never 0, 2.3.1 (5: 2.2.1). */
+export function readPacketId(reader: PacketReader, type: keyof typeof PACKET_TYPES): number {
+  const packetId = reader.twoBytes()
+  if (packetId === 0) throw malformed(`${type.toUpperCase()} has the packet identifier 0`)
+  return packetId
+}

@@ -1,0 +1,34 @@
+/** AUTH, 3.15, version 5 only: enhanced authentication in several steps. */
+
+import { variableByteIntegerLength, writeVariableByteInteger } from '../bytes/data-types.ts'
+import { violation } from '../errors.ts'
+import type { OutputBuffer } from '../bytes/output-buffer.ts'
+import type { PacketReader } from '../bytes/packet-reader.ts'
+import { propertiesLength, readProperties, writeProperties } from './properties.ts'
+import { describeReasonCode, isReasonCodeOf } from './reason-codes.ts'
+import type { AuthPacket } from './types.ts'
+
+export function encodeAuth(out: OutputBuffer, packet: AuthPacket): void {
+  const properties = propertiesLength(packet.properties)
+  const short = packet.reasonCode === 0 && packet.properties === undefined
+  const length = short ? 0 : 1 + variableByteIntegerLength(properties) + properties
+  let at = out.reserve(5 + length)
+  out.bytes[at++] = 0xf0
+  at = writeVariableByteInteger(out.bytes, at, length)
+  if (!short) {
+    out.bytes[at++] = packet.reasonCode
+    at = writeProperties(out.bytes, at, packet.properties, properties)
+  }
+  out.position = at
+}
+
+export function decodeAuth(reader: PacketReader): AuthPacket {
+  if (reader.remaining === 0) return { type: 'auth', reasonCode: 0, properties: undefined }
+  const reasonCode = reader.byte()
+  if (!isReasonCodeOf('auth', reasonCode)) {
+    throw violation(`the reason code ${describeReasonCode(reasonCode)} does not belong in AUTH`)
+  }
+  const properties = reader.remaining > 0 ? readProperties(reader, 'auth') : undefined
+  reader.finish()
+  return { type: 'auth', reasonCode, properties }
+}

@@ -1,0 +1,233 @@
+/**
+ * PUBLISH, 3.3: the hot path in both directions.
+ *
+ * Out: the length first, one reservation, then unchecked writes; no object between a publish and its bytes.
+ * In: one object per message, which is also what the user's handler gets; its payload is a view, made when
+ * it is first read.
+ */
+
+import {
+  MAXIMUM_REMAINING_LENGTH,
+  variableByteIntegerLength,
+  writeVariableByteInteger,
+} from '../bytes/data-types.ts'
+import { malformed, UsageError, violation } from '../errors.ts'
+import type { OutputBuffer } from '../bytes/output-buffer.ts'
+import type { PacketReader } from '../bytes/packet-reader.ts'
+import { writeUtf8 } from '../bytes/utf8.ts'
+import { propertiesLength, readProperties, writeProperties } from './properties.ts'
+import type { Properties } from './types.ts'
+import type { ReceivedTopic, ReceivedTopics } from './received-topics.ts'
+import type { PublishPacket, QoS } from './types.ts'
+
+/** Stands for "this version has no property field". */
+export const NO_PROPERTIES = -1
+
+/** Payloads that were lent and are at least this large are sent as chunks of their own, below they are copied. */
+const LARGE_PAYLOAD = 8_192
+
+export const DUP_FLAG = 0x08
+export const RETAIN_FLAG = 0x01
+
+/** The length behind the fixed header. `topicSize` includes the topic's own length field. */
+export function publishLength(
+  topicSize: number,
+  qos: QoS,
+  propertiesSize: number,
+  payloadSize: number,
+): number {
+  let length = topicSize + payloadSize
+  if (qos > 0) length += 2
+  if (propertiesSize >= 0) length += variableByteIntegerLength(propertiesSize) + propertiesSize
+  if (length > MAXIMUM_REMAINING_LENGTH) {
+    throw new UsageError(
+      'invalid-payload',
+      'payload',
+      `expected a packet of at most ${MAXIMUM_REMAINING_LENGTH} bytes, got ${length}`,
+    )
+  }
+  return length
+}
+
+/** The bytes that properties take in this version. */
+export function publishPropertiesSize(properties: Properties | undefined, version5: boolean): number {
+  if (!version5) return NO_PROPERTIES
+  return properties === undefined ? 0 : propertiesLength(properties)
+}
+
+/**
+ * @param flags the low four bits of the first byte
+ * @param topic the topic's bytes behind its own length field
+ * @param length from `publishLength`
+ * @param lent whether the payload may be sent without a copy
+ */
+export function encodePublish(
+  out: OutputBuffer,
+  flags: number,
+  length: number,
+  topic: Uint8Array,
+  packetId: number,
+  propertiesSize: number,
+  properties: Properties | undefined,
+  payload: Uint8Array | string,
+  payloadSize: number,
+  lent: boolean,
+): void {
+  const inOnePiece = !lent || payloadSize < LARGE_PAYLOAD || typeof payload === 'string'
+  const size = 1 + variableByteIntegerLength(length) + (inOnePiece ? length : length - payloadSize)
+  let at = out.reserve(size)
+  const bytes = out.bytes
+  bytes[at++] = 0x30 | flags
+  if (length < 0x80) bytes[at++] = length
+  else at = writeVariableByteInteger(bytes, at, length)
+  bytes.set(topic, at)
+  at += topic.length
+  if (flags & 0x06) {
+    bytes[at] = packetId >>> 8
+    bytes[at + 1] = packetId & 0xff
+    at += 2
+  }
+  if (propertiesSize === 0) bytes[at++] = 0
+  else if (propertiesSize > 0) at = writeProperties(bytes, at, properties, propertiesSize)
+  if (typeof payload === 'string') {
+    writeUtf8(bytes, at, payload, payloadSize)
+    out.position = at + payloadSize
+  } else if (inOnePiece) {
+    bytes.set(payload, at)
+    out.position = at + payloadSize
+  } else {
+    out.position = at
+    out.append(payload)
+  }
+}
+
+/** A PUBLISH as it came, and the Message that a handler gets. */
+export class IncomingMessage implements PublishPacket {
+  readonly type = 'publish' as const
+  topic: string
+  readonly qos: QoS
+  readonly retain: boolean
+  readonly dup: boolean
+  readonly packetId: number
+  readonly properties: Properties | undefined
+
+  // For the machine: where the payload lies, the topic's entry, and the place in the line of acknowledgements.
+  name: ReceivedTopic
+  bytes: Uint8Array
+  start: number
+  end: number
+  sequence = 0
+  connection = 0
+  /** Set by the client when the handler has to acknowledge. */
+  acknowledger: ((message: IncomingMessage, reasonCode: number) => void) | undefined = undefined
+
+  #payload: Uint8Array | undefined = undefined
+
+  constructor(
+    name: ReceivedTopic,
+    flags: number,
+    packetId: number,
+    properties: Properties | undefined,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ) {
+    this.topic = name.text
+    this.qos = ((flags >> 1) & 3) as QoS
+    this.retain = (flags & RETAIN_FLAG) !== 0
+    this.dup = (flags & DUP_FLAG) !== 0
+    this.packetId = packetId
+    this.properties = properties
+    this.name = name
+    this.bytes = bytes
+    this.start = start
+    this.end = end
+  }
+
+  get payload(): Uint8Array {
+    return (this.#payload ??= this.bytes.subarray(this.start, this.end))
+  }
+
+  /** The payload as UTF-8 text; ill-formed bytes become U+FFFD. */
+  text(): string {
+    return decoder.decode(this.payload)
+  }
+
+  /** The payload parsed as JSON. @throws SyntaxError when it is none */
+  json<T = unknown>(): T {
+    return JSON.parse(this.text()) as T
+  }
+
+  /** Acknowledges a message of a subscription with `ack: 'manual'`; harmless otherwise and when repeated. */
+  ack(reasonCode = 0): void {
+    this.acknowledger?.(this, reasonCode)
+  }
+
+  /** The payload lies elsewhere now. */
+  move(bytes: Uint8Array, by: number): void {
+    this.bytes = bytes
+    this.start -= by
+    this.end -= by
+    this.#payload = undefined
+  }
+
+  /** Copies the payload when its buffer is much larger, so that a message that waits does not pin it. */
+  detach(): void {
+    const size = this.end - this.start
+    if (this.bytes.length <= 1_024 || this.bytes.length < 4 * size) return
+    this.bytes = this.bytes.slice(this.start, this.end)
+    this.start = 0
+    this.end = size
+    this.#payload = undefined
+  }
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true })
+
+/**
+ * @param topics remembers recent topics; an empty topic (5, with a Topic Alias) gives its empty entry
+ * @throws ProtocolError [3.1.1 MQTT-3.3.1-4, 2.3.1-1, 3.3.2-2] [5 MQTT-3.3.1-4, 2.2.1-4, 3.3.2-2]
+ */
+export function decodePublish(
+  reader: PacketReader,
+  flags: number,
+  version5: boolean,
+  topics: ReceivedTopics,
+): IncomingMessage {
+  const qos = flags & 0x06
+  if (qos === 0x06) throw malformed('a PUBLISH has QoS 3')
+  if (qos === 0 && flags & DUP_FLAG)
+    throw malformed('a PUBLISH of QoS 0 has DUP 1 [3.1.1 MQTT-3.3.1-2] [5 MQTT-3.3.1-2]')
+  const topicLength = reader.twoBytes()
+  const topicStart = reader.position
+  if (topicStart + topicLength > reader.end) {
+    throw malformed(`a PUBLISH ends within its topic of ${topicLength} bytes`)
+  }
+  const name = topics.read(reader.bytes, topicStart, topicLength)
+  reader.position = topicStart + topicLength
+  let packetId = 0
+  if (qos > 0) {
+    packetId = reader.twoBytes()
+    if (packetId === 0) throw malformed('a PUBLISH of QoS 1 or 2 has the packet identifier 0')
+  }
+  const properties = version5 ? readPublishProperties(reader) : undefined
+  if (topicLength === 0 && properties?.topicAlias === undefined) {
+    throw version5
+      ? violation('a PUBLISH has neither a topic nor a Topic Alias')
+      : malformed('a PUBLISH has an empty topic [3.1.1 MQTT-4.7.3-1]')
+  }
+  return new IncomingMessage(name, flags, packetId, properties, reader.bytes, reader.position, reader.end)
+}
+
+function readPublishProperties(reader: PacketReader): Properties | undefined {
+  if (reader.remaining > 0 && reader.bytes[reader.position] === 0) {
+    reader.position += 1
+    return undefined
+  }
+  const properties = readProperties(reader, 'publish')
+  const responseTopic = properties?.responseTopic
+  if (responseTopic !== undefined && /[+#]|^$/.test(responseTopic)) {
+    throw violation('the Response Topic of a PUBLISH is empty or has a wildcard [5 MQTT-3.3.2-14]')
+  }
+  return properties
+}

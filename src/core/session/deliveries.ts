@@ -1,0 +1,136 @@
+/**
+ * Messages of QoS 1 and 2 on their way out, 4.3.
+ *
+ *     queued ──id bound──► published ──PUBREC──► released ──PUBCOMP──► settled
+ *                              └────────────────PUBACK───────────────────▲
+ *
+ * A delivery stands in the list that its state names. The lists keep the order in which things must be sent
+ * again: first sendings [3.1.1 MQTT-4.6.0-1] [5 MQTT-4.6.0-1] and PUBRECs [3.1.1 MQTT-4.6.0-4] [5 MQTT-4.6.0-4].
+ * They are linked through the deliveries themselves, so settling one costs the same wherever it stands.
+ */
+
+import type { MqttError } from '../errors.ts'
+import type { Properties } from '../packets/types.ts'
+import type { QoS } from '../packets/types.ts'
+import type { TopicName } from '../topics/topic-names.ts'
+
+export type DeliveryState = 'queued' | 'published' | 'released' | 'settled'
+
+/** What the user wants sent, checked. */
+export interface OutgoingPublish {
+  readonly name: TopicName
+  readonly payload: Uint8Array | string
+  readonly payloadSize: number
+  readonly qos: QoS
+  readonly retain: boolean
+  readonly properties: Properties | undefined
+  /** The payload must not change until the delivery settles; then it is sent without a copy. */
+  readonly lent: boolean
+}
+
+export class Delivery implements OutgoingPublish {
+  /** Deliveries are pulled as events when they have settled. */
+  readonly type = 'delivery' as const
+  readonly name: TopicName
+  payload: Uint8Array | string
+  readonly payloadSize: number
+  readonly qos: QoS
+  readonly retain: boolean
+  readonly properties: Properties | undefined
+  lent: boolean
+
+  state: DeliveryState = 'queued'
+  /** 0 until one is bound. */
+  packetId = 0
+  /** Names the delivery in the journal. */
+  key = 0
+  /** The journal's position after the record that took it in, and after the latest one about it. */
+  queuedAt = 0
+  recordedAt = 0
+  /** Monotonic ms: taken from the user, and last sent. */
+  readonly createdAt: number
+  sentAt = 0
+  attempts = 0
+  /** The number of the connection that it was last sent on. */
+  connection = 0
+  /** ms from the last sending until nobody waits any more; 0: no limit. */
+  timeout = 0
+  /** Nobody waits for the outcome any more; the exchange goes on. */
+  abandoned = false
+
+  /** Set when settled: how it ended. */
+  reasonCode = 0
+  result: Properties | undefined = undefined
+  error: MqttError | undefined = undefined
+
+  /** Whatever the owner of the machine needs to tell the caller. */
+  owner: unknown = undefined
+
+  previous: Delivery | undefined = undefined
+  next: Delivery | undefined = undefined
+
+  constructor(message: OutgoingPublish, now: number) {
+    this.name = message.name
+    this.payload = message.payload
+    this.payloadSize = message.payloadSize
+    this.qos = message.qos
+    this.retain = message.retain
+    this.properties = message.properties
+    this.lent = message.lent
+    this.createdAt = now
+  }
+
+  /** Copies a payload that was lent: the caller will get it back before the delivery settles. */
+  own(): void {
+    if (!this.lent) return
+    if (typeof this.payload !== 'string') this.payload = this.payload.slice()
+    this.lent = false
+  }
+}
+
+/** A doubly linked list; a delivery stands in at most one. */
+export class DeliveryList {
+  head: Delivery | undefined = undefined
+  tail: Delivery | undefined = undefined
+  size = 0
+
+  push(delivery: Delivery): void {
+    delivery.previous = this.tail
+    delivery.next = undefined
+    if (this.tail === undefined) this.head = delivery
+    else this.tail.next = delivery
+    this.tail = delivery
+    this.size += 1
+  }
+
+  remove(delivery: Delivery): void {
+    const { previous, next } = delivery
+    if (previous === undefined) this.head = next
+    else previous.next = next
+    if (next === undefined) this.tail = previous
+    else next.previous = previous
+    delivery.previous = delivery.next = undefined
+    this.size -= 1
+  }
+
+  /** Puts all of `other` before what is here. */
+  prepend(other: DeliveryList): void {
+    if (other.head === undefined || other.tail === undefined) return
+    other.tail.next = this.head
+    if (this.head === undefined) this.tail = other.tail
+    else this.head.previous = other.tail
+    this.head = other.head
+    this.size += other.size
+    other.head = other.tail = undefined
+    other.size = 0
+  }
+
+  *[Symbol.iterator](): Generator<Delivery> {
+    let delivery = this.head
+    while (delivery !== undefined) {
+      const { next }: Delivery = delivery
+      yield delivery
+      delivery = next
+    }
+  }
+}

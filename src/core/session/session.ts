@@ -1,0 +1,268 @@
+/**
+ * Session State, 4.1: what client and server agree to remember beyond one network connection.
+ *
+ * Outbound deliveries in three lists, the QoS 2 ids received, and who holds which packet id. It knows nothing of
+ * connections, promises or subscriptions. When the server has lost its half, `succeed()` makes the next session
+ * and says what could not be carried over.
+ */
+
+import { ClosedError, type MqttError } from '../errors.ts'
+import { type Delivery, DeliveryList } from './deliveries.ts'
+import type { Journal } from './journal.ts'
+import { PacketIds } from './packet-ids.ts'
+
+/** A packet id that no delivery holds: a SUBSCRIBE or UNSUBSCRIBE does, or nobody may. */
+export interface IdClaim {
+  readonly type: 'operation' | 'reserved'
+}
+
+/** Keeps an id from being used while the server may still believe in the old exchange. */
+const RESERVED: IdClaim = { type: 'reserved' }
+
+/** An inbound QoS 2 exchange that the server has not ended by PUBREL. */
+export interface Reception {
+  readonly packetId: number
+  /** The application is done with the message: PUBREC is due, or was sent. */
+  handled: boolean
+  /** The reason code that PUBREC carries. */
+  reasonCode: number
+  /** The connection and the place in its line at which PUBREC is due; 0: it was sent, or not asked for. */
+  connection: number
+  sequence: number
+  /** The journal's position after the record that PUBREC depends on. */
+  recordedAt: number
+}
+
+/** What the application wants done with deliveries whose session the server has lost, rule 16. */
+export type OnSessionLost = 'resend' | 'fail'
+
+export class Session {
+  /** The server has accepted a CONNECT for this session: it should have it, too. */
+  established = false
+  readonly ids: PacketIds<Delivery | IdClaim> = new PacketIds()
+  readonly queued: DeliveryList
+  readonly published: DeliveryList = new DeliveryList()
+  readonly released: DeliveryList = new DeliveryList()
+  readonly received: PacketIds<Reception> = new PacketIds()
+  /** Where this session is recorded, if it is. */
+  journal: Journal | undefined = undefined
+  clientId = ''
+
+  /** QoS 2 deliveries that hold an id. */
+  openQos2 = 0
+  #connections = 0
+  #reserved = 0
+  #nextKey = 1
+  #suspect: Delivery | undefined = undefined
+  #strikes = 0
+
+  constructor(queued: DeliveryList = new DeliveryList()) {
+    this.queued = queued
+  }
+
+  /** Whether there is anything that the server should remember, too. */
+  get empty(): boolean {
+    return this.published.size === 0 && this.released.size === 0 && this.received.size === 0
+  }
+
+  /** Ids that deliveries hold, or that are kept from use because one has held them. */
+  get deliveryIds(): number {
+    return this.published.size + this.released.size + this.#reserved
+  }
+
+  /** Numbers the connections of this session, beginning with 1. */
+  connect(): number {
+    return ++this.#connections
+  }
+
+  /** Takes a message that is to be sent. */
+  queue(delivery: Delivery): void {
+    delivery.key = this.#nextKey++
+    this.queued.push(delivery)
+    if (this.journal === undefined) return
+    this.journal.queued(delivery)
+    delivery.queuedAt = delivery.recordedAt = this.journal.position
+  }
+
+  /** Gives the first waiting delivery its id; false when there is none to give. */
+  bind(delivery: Delivery): boolean {
+    const packetId = this.ids.allocate(delivery)
+    if (packetId === 0) return false
+    this.queued.remove(delivery)
+    delivery.packetId = packetId
+    delivery.state = 'published'
+    this.published.push(delivery)
+    if (delivery.qos === 2) this.openQos2 += 1
+    if (this.journal !== undefined) {
+      this.journal.bound(delivery)
+      delivery.recordedAt = this.journal.position
+    }
+    return true
+  }
+
+  /** PUBREC came: the message is the server's, only its release is owed. */
+  release(delivery: Delivery): void {
+    this.published.remove(delivery)
+    delivery.state = 'released'
+    this.released.push(delivery)
+    if (this.journal === undefined) return
+    this.journal.released(delivery)
+    delivery.recordedAt = this.journal.position
+  }
+
+  /** The exchange is over. */
+  settle(delivery: Delivery): void {
+    if (delivery.state === 'settled') return
+    this.#listOf(delivery).remove(delivery)
+    if (delivery.packetId !== 0) {
+      this.ids.delete(delivery.packetId)
+      if (delivery.qos === 2) this.openQos2 -= 1
+    }
+    delivery.state = 'settled'
+    this.journal?.settled(delivery)
+    if (delivery === this.#suspect) this.#suspect = undefined
+  }
+
+  /** The delivery is given up though the server may know of it: its id stays taken until the session ends. */
+  giveUp(delivery: Delivery): void {
+    const { packetId } = delivery
+    this.settle(delivery)
+    if (packetId === 0) return
+    this.ids.set(packetId, RESERVED)
+    this.#reserved += 1
+  }
+
+  /** An inbound QoS 2 message is handed over. */
+  receive(packetId: number): Reception {
+    const reception: Reception = {
+      packetId,
+      handled: false,
+      reasonCode: 0,
+      connection: 0,
+      sequence: 0,
+      recordedAt: 0,
+    }
+    this.received.set(packetId, reception)
+    return reception
+  }
+
+  /** The server released an inbound QoS 2 message. */
+  complete(packetId: number): void {
+    this.received.delete(packetId)
+    this.journal?.received(packetId, false)
+  }
+
+  /**
+   * A connection ended before any acknowledgement. When that was the `limit`th time with the same first
+   * delivery, it is the likely cause and returned, rule 8.
+   */
+  strike(limit: number): Delivery | undefined {
+    const first = this.published.head
+    if (first === undefined || limit === 0) return undefined
+    this.#strikes = first === this.#suspect ? this.#strikes + 1 : 1
+    this.#suspect = first
+    return this.#strikes >= limit ? first : undefined
+  }
+
+  /** An acknowledgement came: nothing is poisoned. */
+  acquit(): void {
+    this.#suspect = undefined
+  }
+
+  /**
+   * The session that follows when the server has no session for this one, rule 16. Deliveries that would be
+   * sent twice, or that the policy gives up, are settled with their error and returned.
+   */
+  succeed(policy: OnSessionLost): { session: Session; failed: Delivery[] } {
+    const again = new DeliveryList()
+    const failed: Delivery[] = []
+    for (const list of [this.released, this.published]) {
+      for (const delivery of list) {
+        list.remove(delivery)
+        const error = lossError(delivery, policy)
+        delivery.packetId = 0
+        if (error === undefined && !(delivery.abandoned && delivery.attempts > 0)) {
+          delivery.state = 'queued'
+          again.push(delivery)
+        } else {
+          delivery.state = 'settled'
+          delivery.error = error
+          failed.push(delivery)
+        }
+      }
+    }
+    this.queued.prepend(again)
+    const session = new Session(this.queued)
+    session.clientId = this.clientId
+    session.#nextKey = this.#nextKey
+    session.#connections = this.#connections
+    session.journal = this.journal
+    this.journal?.handleStoreFailed()
+    return { session, failed }
+  }
+
+  /** Writes records for all that there is, in an order from which it can be restored. */
+  record(journal: Journal): void {
+    journal.session(this.clientId, this.established)
+    for (const [id] of this.received.entries()) {
+      if (this.received.get(id)?.handled) journal.received(id, true)
+    }
+    for (const list of [this.released, this.published, this.queued]) {
+      for (const delivery of list) {
+        journal.queued(delivery)
+        if (delivery.packetId !== 0) journal.bound(delivery)
+        if (delivery.state === 'released') journal.released(delivery)
+      }
+    }
+  }
+
+  /**
+   * The store failed: messages that it never took are settled with the error and returned. What it has taken
+   * goes on.
+   */
+  failUnstored(error: MqttError): Delivery[] {
+    const { journal } = this
+    const failed: Delivery[] = []
+    if (journal === undefined) return failed
+    for (const list of [this.published, this.queued]) {
+      for (const delivery of list) {
+        if (delivery.attempts > 0 || delivery.queuedAt <= journal.storedUpTo) continue
+        this.settle(delivery)
+        delivery.error = error
+        failed.push(delivery)
+      }
+    }
+    return failed
+  }
+
+  /** Puts back a delivery that was restored from a store. */
+  restore(delivery: Delivery): void {
+    this.#nextKey = Math.max(this.#nextKey, delivery.key + 1)
+    this.#listOf(delivery).push(delivery)
+    if (delivery.packetId === 0) return
+    this.ids.set(delivery.packetId, delivery)
+    if (delivery.qos === 2) this.openQos2 += 1
+  }
+
+  #listOf({ state }: Delivery): DeliveryList {
+    return state === 'queued' ? this.queued : state === 'released' ? this.released : this.published
+  }
+}
+
+function lossError(delivery: Delivery, policy: OnSessionLost): MqttError | undefined {
+  const { qos, attempts, state, packetId } = delivery
+  if (qos === 2 && (attempts > 0 || state === 'released')) {
+    return new ClosedError(
+      'outcome-unknown',
+      `the server lost the session of a QoS 2 message to "${delivery.name.text}" (packet identifier ${packetId}); ` +
+        'sending it again could deliver it twice, so whether it was delivered is unknown',
+      false,
+    )
+  }
+  if (policy === 'resend') return undefined
+  return new ClosedError(
+    'session-lost',
+    `the server lost the session of a message to "${delivery.name.text}" (option onSessionLost is 'fail')`,
+    false,
+  )
+}

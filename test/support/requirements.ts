@@ -1,0 +1,47 @@
+// What some tests need of a machine beyond Node: a broker, a browser. A test whose requirement is missing is
+// skipped, and the run's last lines say which tests and what to install (report-skips.ts):
+//
+//   const mosquitto = findExecutable('mosquitto')
+//   describe.skipIf(!requirement('mosquitto', mosquitto !== undefined))('a broker [needs mosquitto]', …)
+//
+// Tests and reporter live in different processes, and the title is what both see: hence `[needs …]` in it.
+// PETREL_REQUIRE=mosquitto,chromium turns what is missing into a failure, so that CI cannot pass by skipping.
+export interface Requirement {
+  /** Completes "tests that need it, which …". */
+  readonly missing: string
+  /** Completes "Install it … and run again." */
+  readonly install: string
+}
+
+export type RequirementName = 'mosquitto' | 'chromium'
+
+export const REQUIREMENTS: Readonly<Record<RequirementName, Requirement>> = {
+  mosquitto: { missing: 'was not found on the PATH', install: 'Debian: apt-get install mosquitto' },
+  chromium: { missing: 'was not found on the PATH', install: 'Debian: apt-get install chromium' },
+}
+
+export function requirement(name: RequirementName, found: boolean): boolean {
+  const required = (process.env.PETREL_REQUIRE ?? '').split(',').map((entry) => entry.trim())
+  if (!found && required.includes(name)) {
+    const { missing, install } = REQUIREMENTS[name]
+    throw new Error(`PETREL_REQUIRE asks for ${name}, which ${missing}. Install it (${install}).`)
+  }
+  return found
+}
+
+/** The requirement that a test's full title names, if any. */
+export function requirementOf(title: string): RequirementName | undefined {
+  const name = /\[needs ([\w-]+)\]/.exec(title)?.[1]
+  return name !== undefined && isRequirementName(name) ? name : undefined
+}
+
+/** One sentence for the end of a run. */
+export function describeSkipped(name: RequirementName, count: number): string {
+  const tests = count === 1 ? '1 test that needs' : `${count} tests that need`
+  const { missing, install } = REQUIREMENTS[name]
+  return `Skipped: ${tests} ${name}, which ${missing}. Install it (${install}) and run again.`
+}
+
+function isRequirementName(name: string): name is RequirementName {
+  return Object.hasOwn(REQUIREMENTS, name)
+}
