@@ -20,19 +20,23 @@ const writeRing = (socket, ring, size, cursor, count) => {
   return cursor
 }
 
+/** QoS 0: pieces of exactly 64 KiB, cut anywhere; the ring's beginning follows its end, so that each is in one place. */
 const publish0 = ({ socket }, { version, count, payload, topics }) => new Promise((resolve) => {
   const size = encodePublish({ version, topic: topics[0], qos: 0, payload }).length
-  const places = Math.ceil((4 * PIECE) / size / topics.length) * topics.length
+  const places = Math.ceil(PIECE / size / topics.length) * topics.length
   const ring = encodeRing({ version, topics: topics.length, qos: 0, payload, count: places })
+  const memory = Buffer.concat([ring, ring.subarray(0, PIECE)])
   let left = count * size
   let at = 0
   const write = () => {
-    if (left === 0) return resolve()
-    const n = Math.min(PIECE, left, ring.length - at)
-    const piece = ring.subarray(at, at + n)
-    left -= n
-    at = at + n === ring.length ? 0 : at + n
-    socket.write(piece, write)
+    while (left > 0) {
+      const n = Math.min(PIECE, left)
+      const piece = memory.subarray(at, at + n)
+      left -= n
+      at = (at + n) % ring.length
+      if (!socket.write(piece)) return socket.once('drain', write)
+    }
+    resolve()
   }
   write()
 })
@@ -45,21 +49,18 @@ const publishAcknowledged = (wire, { version, count, qos, payload, topics, windo
   const places = ring.length / size
   const releases = qos === 2 ? encodeAcknowledgements(0x62, places) : undefined
   const perPiece = Math.max(1, Math.floor(PIECE / size))
-  let [sent, cursor, received, released, completed, releaseCursor, skip, writing] = [0, 0, 0, 0, 0, 0, 0, false]
+  let [sent, cursor, received, released, completed, releaseCursor, skip] = [0, 0, 0, 0, 0, 0, 0]
   const write = () => {
-    if (writing) return
-    const n = Math.min(count - sent, window - (sent - completed), places - cursor, perPiece)
-    if (n === 0) return
-    writing = true
-    sent += n
-    const piece = ring.subarray(cursor * size, (cursor + n) * size)
-    cursor = cursor + n === places ? 0 : cursor + n
-    socket.write(piece, written)
+    while (!socket.writableNeedDrain) {
+      const n = Math.min(count - sent, window - (sent - completed), places - cursor, perPiece)
+      if (n === 0) return
+      sent += n
+      const piece = ring.subarray(cursor * size, (cursor + n) * size)
+      cursor = cursor + n === places ? 0 : cursor + n
+      socket.write(piece)
+    }
   }
-  const written = () => {
-    writing = false
-    write()
-  }
+  socket.on('drain', write)
   let bytes = 0
   wire.onread = (buffer, n) => {
     if (qos === 1) {
@@ -72,8 +73,10 @@ const publishAcknowledged = (wire, { version, count, qos, payload, topics, windo
       if (received > released) releaseCursor = writeRing(socket, releases, 4, releaseCursor, received - released)
       released = received
     }
-    if (completed === count && skip === 0) resolve()
-    else write()
+    if (completed === count && skip === 0) {
+      socket.off('drain', write)
+      resolve()
+    } else write()
   }
   write()
 })

@@ -57,7 +57,7 @@ export class Framer {
       this.#chunk = joined
       this.#chunkKept = true
     } else {
-      this.#chunk = chunk
+      this.#chunk = plain(chunk)
       this.#chunkKept = kept
     }
     this.#position = 0
@@ -98,10 +98,15 @@ export class Framer {
   keep(): number {
     if (this.kept) return 0
     const moved = this.start
-    const rest = this.bytes.slice(this.start)
-    this.#position -= moved
-    this.#chunk = this.bytes = rest
-    this.#chunkKept = this.kept = true
+    if (this.bytes === this.#chunk) {
+      this.#chunk = this.bytes = this.bytes.slice(moved)
+      this.#chunkKept = true
+      this.#position -= moved
+    } else {
+      // What is behind it lies elsewhere since `keepRest` or `push`.
+      this.bytes = this.bytes.slice(moved, this.end)
+    }
+    this.kept = true
     this.end -= moved
     this.start = 0
     return moved
@@ -205,6 +210,12 @@ export class Framer {
       `a packet of ${size} bytes came, at most ${this.#maximumPacketSize} are accepted (option maximumPacketSize)`,
     )
   }
+}
+
+/** The same memory as a Uint8Array proper: `slice` of a subclass, as Node's Buffer, may be a view and no copy. */
+function plain(chunk: Uint8Array): Uint8Array {
+  if (chunk.constructor === Uint8Array) return chunk
+  return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
 }
 
 /** The size of a fixed header whose Remaining Length is `length`, counted from its continuation bits. */

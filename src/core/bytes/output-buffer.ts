@@ -41,6 +41,12 @@ export class Slabs {
   }
 }
 
+interface Chunk {
+  readonly bytes: Uint8Array
+  /** Whether it is the end of a packet that begins in the chunk before. */
+  readonly endsPacket: boolean
+}
+
 export class OutputBuffer {
   /** The slab and the position at which the next packet is written, after `reserve`. */
   bytes: Uint8Array = EMPTY
@@ -48,7 +54,7 @@ export class OutputBuffer {
 
   readonly #slabs: Slabs
   #start = 0
-  #chunks: Uint8Array[] = []
+  #chunks: Chunk[] = []
   #chunkBytes = 0
   #taken = 0
   #burst = 0
@@ -78,17 +84,24 @@ export class OutputBuffer {
     return this.position
   }
 
-  /** Appends bytes that are not copied: a large payload that was lent until its promise settles. */
+  /**
+   * Appends bytes that are not copied, the end of the packet that was written last: a large payload that was
+   * lent until its promise settles.
+   */
   append(bytes: Uint8Array): void {
     this.#seal()
-    this.#chunks.push(bytes)
+    this.#chunks.push({ bytes, endsPacket: true })
     this.#chunkBytes += bytes.length
   }
 
-  /** Puts a small packet in front of all that has not been taken: PINGREQ behind megabytes of payload. */
+  /**
+   * Puts a small packet in front of all that has not been taken: PINGREQ before megabytes of payload. Only the
+   * end of a packet whose beginning was taken stays before it.
+   */
   putFirst(bytes: Uint8Array): void {
     this.#seal()
-    this.#chunks.unshift(bytes)
+    const at = this.#chunks[0]?.endsPacket ? 1 : 0
+    this.#chunks.splice(at, 0, { bytes, endsPacket: false })
     this.#chunkBytes += bytes.length
   }
 
@@ -104,10 +117,10 @@ export class OutputBuffer {
     return chunk
   }
 
-  #takeSealed(): Uint8Array | undefined {
-    const chunk = this.#chunks.shift() as Uint8Array
-    this.#chunkBytes -= chunk.length
-    return chunk
+  #takeSealed(): Uint8Array {
+    const { bytes } = this.#chunks.shift() as Chunk
+    this.#chunkBytes -= bytes.length
+    return bytes
   }
 
   #carve(): Uint8Array | undefined {
@@ -120,7 +133,7 @@ export class OutputBuffer {
   #seal(): void {
     const chunk = this.#carve()
     if (chunk === undefined) return
-    this.#chunks.push(chunk)
+    this.#chunks.push({ bytes: chunk, endsPacket: false })
     this.#chunkBytes += chunk.length
   }
 

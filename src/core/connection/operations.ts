@@ -1,9 +1,12 @@
 /** SUBSCRIBE, UNSUBSCRIBE, AUTH and PINGREQ of ours that wait for their answers. */
 
-import type { MqttError } from '../errors.ts'
+import { type MqttError, violation } from '../errors.ts'
 import type { Properties } from '../packets/types.ts'
 import type { SubscriptionRequest } from '../packets/types.ts'
+import type { Delivery } from '../session/deliveries.ts'
+import type { PacketIds } from '../session/packet-ids.ts'
 import type { IdClaim } from '../session/session.ts'
+import type { Deadlines } from './deadlines.ts'
 
 export type OperationKind = 'subscribe' | 'unsubscribe' | 'reauthenticate' | 'ping'
 
@@ -21,6 +24,9 @@ export class Operation implements IdClaim {
   sentAt = 0
   /** Nobody waits any more, but the id is taken until the answer comes. */
   abandoned = false
+
+  /** The connection ended before the answer came. */
+  interrupted = false
 
   /** Set when it is over. */
   reasonCodes: readonly number[] = []
@@ -56,5 +62,85 @@ export class Operation implements IdClaim {
   /** When it has waited too long. */
   get deadline(): number {
     return this.timeout > 0 && this.sentAt > 0 && !this.abandoned ? this.sentAt + this.timeout : Infinity
+  }
+}
+
+/** The requests of one connection. */
+export class Operations {
+  readonly #ids: PacketIds<Delivery | IdClaim>
+  readonly #deadlines: Deadlines
+  readonly #open = new Map<number, Operation>()
+  /** Those for which no id was free. */
+  #waiting: Operation[] = []
+
+  constructor(ids: PacketIds<Delivery | IdClaim>, deadlines: Deadlines) {
+    this.#ids = ids
+    this.#deadlines = deadlines
+  }
+
+  get size(): number {
+    return this.#open.size + this.#waiting.length
+  }
+
+  /** Gives the operation an id; false when it has to wait for one. */
+  begin(operation: Operation, now: number): boolean {
+    const packetId = this.#ids.allocate(operation)
+    if (packetId === 0) {
+      this.#waiting.push(operation)
+      return false
+    }
+    operation.packetId = packetId
+    operation.sentAt = now
+    this.#open.set(packetId, operation)
+    this.#deadlines.operation = Math.min(this.#deadlines.operation, operation.deadline)
+    return true
+  }
+
+  /** The operation that an answer belongs to, undefined when none has its id. @throws ProtocolError */
+  answer(kind: OperationKind, packetId: number, answers: number): Operation | undefined {
+    const operation = this.#open.get(packetId)
+    if (operation === undefined) {
+      if (this.#ids.get(packetId) === undefined) return undefined
+      throw violation(`the answer to a ${kind} came for the packet identifier ${packetId} of a PUBLISH`)
+    }
+    if (operation.kind !== kind) {
+      throw violation(
+        `the answer to a ${kind} came for the packet identifier ${packetId} of a ${operation.kind}`,
+      )
+    }
+    if (answers !== operation.answers) {
+      throw violation(`the answer to a ${kind} has ${answers} reason codes, expected ${operation.answers}`)
+    }
+    this.#open.delete(packetId)
+    this.#ids.delete(packetId)
+    return operation
+  }
+
+  /** The next operation that waited for an id and may begin now. */
+  nextWaiting(): Operation | undefined {
+    return this.#ids.size < 65_535 ? this.#waiting.shift() : undefined
+  }
+
+  /** Those that have waited too long; their ids stay taken until the answer comes. */
+  overdue(now: number): Operation[] {
+    const overdue: Operation[] = []
+    this.#deadlines.operation = Infinity
+    for (const operation of this.#open.values()) {
+      if (operation.deadline <= now) {
+        operation.abandoned = true
+        overdue.push(operation)
+      }
+      this.#deadlines.operation = Math.min(this.#deadlines.operation, operation.deadline)
+    }
+    return overdue
+  }
+
+  /** All of them, when the connection ends; their ids are free again. */
+  drain(): Operation[] {
+    const operations = [...this.#open.values(), ...this.#waiting]
+    for (const packetId of this.#open.keys()) this.#ids.delete(packetId)
+    this.#open.clear()
+    this.#waiting = []
+    return operations
   }
 }

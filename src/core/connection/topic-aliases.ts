@@ -42,25 +42,30 @@ export class OutboundAliases {
   readonly #maximum: number
   /** Least recently used first. */
   readonly #aliases = new Map<TopicName, number>()
+  /** What the server knows: chosen by us or by the user. */
+  readonly #names = new Map<number, TopicName>()
 
   constructor(maximum: number) {
     this.#maximum = maximum
   }
 
-  /** The alias of `name`, and whether the server knows it already: then the topic may be left out. */
-  use(name: TopicName): { alias: number; known: boolean } {
-    const alias = this.#aliases.get(name)
-    if (alias !== undefined) {
-      this.#aliases.delete(name)
-      this.#aliases.set(name, alias)
-      return { alias, known: true }
-    }
-    const fresh = this.#aliases.size < this.#maximum ? this.#aliases.size + 1 : this.#evict()
-    this.#aliases.set(name, fresh)
-    return { alias: fresh, known: false }
+  /** The alias that we choose for `name`, and whether the server knows it: then the topic may be left out. */
+  choose(name: TopicName): { alias: number; known: boolean } {
+    const alias = this.#aliases.get(name) ?? this.#free()
+    this.#aliases.delete(name)
+    this.#aliases.set(name, alias)
+    return this.use(name, alias)
   }
 
-  #evict(): number {
+  /** The same for an alias that the user chose. */
+  use(name: TopicName, alias: number): { alias: number; known: boolean } {
+    const known = this.#names.get(alias) === name
+    this.#names.set(alias, name)
+    return { alias, known }
+  }
+
+  #free(): number {
+    if (this.#aliases.size < this.#maximum) return this.#aliases.size + 1
     for (const [name, alias] of this.#aliases) {
       this.#aliases.delete(name)
       return alias

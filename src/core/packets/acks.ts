@@ -30,15 +30,15 @@ export function encodeAck5(
   reasonCode: number,
   properties?: Properties | undefined,
 ): void {
-  if (reasonCode === 0 && properties === undefined) return encodeAck(out, type, packetId)
   const size = propertiesLength(properties)
-  const length = properties === undefined ? 3 : 3 + variableByteIntegerLength(size) + size
+  if (reasonCode === 0 && size === 0) return encodeAck(out, type, packetId)
+  const length = size === 0 ? 3 : 3 + variableByteIntegerLength(size) + size
   let at = out.reserve(5 + length)
   out.bytes[at++] = HEADERS[type]
   at = writeVariableByteInteger(out.bytes, at, length)
   at = writeTwoBytes(out.bytes, at, packetId)
   out.bytes[at++] = reasonCode
-  out.position = properties === undefined ? at : writeProperties(out.bytes, at, properties, size)
+  out.position = size === 0 ? at : writeProperties(out.bytes, at, properties, size)
 }
 
 export function decodeAck311(reader: PacketReader, type: AckType): AckPacket {

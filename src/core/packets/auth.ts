@@ -10,7 +10,7 @@ import type { AuthPacket } from './types.ts'
 
 export function encodeAuth(out: OutputBuffer, packet: AuthPacket): void {
   const properties = propertiesLength(packet.properties)
-  const short = packet.reasonCode === 0 && packet.properties === undefined
+  const short = packet.reasonCode === 0 && properties === 0
   const length = short ? 0 : 1 + variableByteIntegerLength(properties) + properties
   let at = out.reserve(5 + length)
   out.bytes[at++] = 0xf0
@@ -28,7 +28,7 @@ export function decodeAuth(reader: PacketReader): AuthPacket {
   if (!isReasonCodeOf('auth', reasonCode)) {
     throw violation(`the reason code ${describeReasonCode(reasonCode)} does not belong in AUTH`)
   }
-  const properties = reader.remaining > 0 ? readProperties(reader, 'auth') : undefined
+  const properties = readProperties(reader, 'auth')
   reader.finish()
   return { type: 'auth', reasonCode, properties }
 }

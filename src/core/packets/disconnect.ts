@@ -15,10 +15,8 @@ export function disconnectSize(packet: DisconnectPacket): number {
 
 /** The shortest legal form: reason code 0x00 without properties has length 0. */
 function disconnectLength({ reasonCode, properties }: DisconnectPacket): number {
-  if (properties !== undefined) {
-    const size = propertiesLength(properties)
-    return 1 + variableByteIntegerLength(size) + size
-  }
+  const size = propertiesLength(properties)
+  if (size > 0) return 1 + variableByteIntegerLength(size) + size
   return reasonCode === 0 ? 0 : 1
 }
 
@@ -35,7 +33,7 @@ export function encodeDisconnect5(out: OutputBuffer, packet: DisconnectPacket): 
   out.bytes[at++] = 0xe0
   at = writeVariableByteInteger(out.bytes, at, length)
   if (length > 0) out.bytes[at++] = packet.reasonCode
-  if (packet.properties !== undefined) {
+  if (length > 1) {
     at = writeProperties(out.bytes, at, packet.properties, propertiesLength(packet.properties))
   }
   out.position = at

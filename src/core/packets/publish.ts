@@ -111,13 +111,15 @@ export class IncomingMessage implements PublishPacket {
   readonly packetId: number
   readonly properties: Properties | undefined
 
-  // For the machine: where the payload lies, the topic's entry, and the place in the line of acknowledgements.
+  // For the machine: the topic's entry, where the payload lies, and which acknowledgement is due: the place in line
+  // on its connection, and at QoS 2 the exchange within its session.
   name: ReceivedTopic
   bytes: Uint8Array
   start: number
   end: number
   sequence = 0
   connection = 0
+  serial = 0
   /** Set by the client when the handler has to acknowledge. */
   acknowledger: ((message: IncomingMessage, reasonCode: number) => void) | undefined = undefined
 

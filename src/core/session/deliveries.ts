@@ -93,6 +93,8 @@ export class DeliveryList {
   head: Delivery | undefined = undefined
   tail: Delivery | undefined = undefined
   size = 0
+  /** Bytes of topics and payloads. */
+  bytes = 0
 
   push(delivery: Delivery): void {
     delivery.previous = this.tail
@@ -101,6 +103,7 @@ export class DeliveryList {
     else this.tail.next = delivery
     this.tail = delivery
     this.size += 1
+    this.bytes += delivery.name.bytes.length + delivery.payloadSize
   }
 
   remove(delivery: Delivery): void {
@@ -111,6 +114,7 @@ export class DeliveryList {
     else next.previous = previous
     delivery.previous = delivery.next = undefined
     this.size -= 1
+    this.bytes -= delivery.name.bytes.length + delivery.payloadSize
   }
 
   /** Puts all of `other` before what is here. */
@@ -121,8 +125,9 @@ export class DeliveryList {
     else this.head.previous = other.tail
     this.head = other.head
     this.size += other.size
+    this.bytes += other.bytes
     other.head = other.tail = undefined
-    other.size = 0
+    other.size = other.bytes = 0
   }
 
   *[Symbol.iterator](): Generator<Delivery> {

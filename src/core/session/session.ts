@@ -22,6 +22,8 @@ const RESERVED: IdClaim = { type: 'reserved' }
 /** An inbound QoS 2 exchange that the server has not ended by PUBREL. */
 export interface Reception {
   readonly packetId: number
+  /** Tells this exchange from an earlier or later one with the same id. */
+  readonly message: number
   /** The application is done with the message: PUBREC is due, or was sent. */
   handled: boolean
   /** The reason code that PUBREC carries. */
@@ -52,6 +54,7 @@ export class Session {
   openQos2 = 0
   #connections = 0
   #reserved = 0
+  #receptions = 0
   #nextKey = 1
   #suspect: Delivery | undefined = undefined
   #strikes = 0
@@ -134,7 +137,9 @@ export class Session {
 
   /** An inbound QoS 2 message is handed over. */
   receive(packetId: number): Reception {
+    const message = ++this.#receptions
     const reception: Reception = {
+      message,
       packetId,
       handled: false,
       reasonCode: 0,
@@ -196,6 +201,7 @@ export class Session {
     session.clientId = this.clientId
     session.#nextKey = this.#nextKey
     session.#connections = this.#connections
+    session.#receptions = this.#receptions
     session.journal = this.journal
     this.journal?.handleStoreFailed()
     return { session, failed }

@@ -1,0 +1,55 @@
+/** Enhanced authentication, 5: 4.12: the steps within CONNECT, and re-authentication later. */
+
+import { violation } from '../errors.ts'
+import { describeReasonCode } from '../packets/reason-codes.ts'
+import type { AuthPacket, Properties } from '../packets/types.ts'
+import type { AuthenticationStep } from './events.ts'
+import type { Operation } from './operations.ts'
+import type { PacketWriter } from './packet-writer.ts'
+
+export class Authentication {
+  readonly #method: string | undefined
+  readonly #writer: PacketWriter
+  #operation: Operation | undefined = undefined
+
+  /** @param method what CONNECT named; undefined: AUTH is illegal [5 MQTT-4.12.0-6] */
+  constructor(method: string | undefined, writer: PacketWriter) {
+    this.#method = method
+    this.#writer = writer
+  }
+
+  /** AUTH came [5 MQTT-4.12.0-2, -5, -6]. @throws ProtocolError */
+  handleAuth({ reasonCode, properties }: AuthPacket, connected: boolean): AuthenticationStep | Operation {
+    if (this.#method === undefined)
+      throw violation('AUTH came although CONNECT named no Authentication Method')
+    if (properties?.authenticationMethod !== this.#method)
+      throw violation('AUTH names another Authentication Method')
+    const operation = this.#operation
+    if (connected && operation === undefined) throw violation('AUTH came unasked')
+    if (reasonCode === 0x18) return { type: 'authentication', properties }
+    if (reasonCode !== 0 || operation === undefined) {
+      throw violation(`AUTH has the reason code ${describeReasonCode(reasonCode)}`)
+    }
+    this.#operation = undefined
+    operation.result = properties
+    return operation
+  }
+
+  /** Answers the server's step [5 MQTT-4.12.0-3]. */
+  continue(properties: Properties): void {
+    this.#writer.authenticate({ type: 'auth', reasonCode: 0x18, properties })
+  }
+
+  /** Begins anew on a connection that stands [5 MQTT-4.12.1-1]. */
+  begin(operation: Operation, properties: Properties): void {
+    this.#operation = operation
+    this.#writer.authenticate({ type: 'auth', reasonCode: 0x19, properties })
+  }
+
+  /** The re-authentication that is under way, when the connection ends. */
+  drain(): Operation[] {
+    const operation = this.#operation
+    this.#operation = undefined
+    return operation === undefined ? [] : [operation]
+  }
+}

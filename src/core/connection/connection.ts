@@ -1,0 +1,576 @@
+/**
+ * One network connection, from CONNECT to its end: the machine.
+ *
+ * Bytes and the time go in; events, records, bytes and one deadline come out, in this order after any call:
+ *
+ *     handleData ─► nextEvent … ─► nextRecords ─► nextOutput … ─► nextDeadline
+ *
+ * `handle…` = something happened; a plain verb = the user wants; `next…` = do this now. Events are pulled, so user
+ * code never runs while the machine is on the stack, and a handler that closes the connection stops the decoding
+ * at once. A new network connection is a new object: there is no reset.
+ */
+
+import { ConnectionError, MqttError, ProtocolError, RefusedError, violation } from '../errors.ts'
+import { Framer } from '../bytes/framer.ts'
+import type { Slabs } from '../bytes/output-buffer.ts'
+import { PacketReader } from '../bytes/packet-reader.ts'
+import { type Codec, headerFault } from '../packets/codec.ts'
+import { decodePublish, type IncomingMessage } from '../packets/publish.ts'
+import { describeReasonCode } from '../packets/reason-codes.ts'
+import type { ReceivedTopics } from '../packets/received-topics.ts'
+import type {
+  ConnackPacket,
+  ConnectPacket,
+  ControlPacket,
+  DisconnectPacket,
+  Properties,
+  SubackPacket,
+  UnsubackPacket,
+} from '../packets/types.ts'
+import type { Delivery, OutgoingPublish } from '../session/deliveries.ts'
+import type { Records } from '../session/journal.ts'
+import type { OnSessionLost, Session } from '../session/session.ts'
+import { Authentication } from './authentication.ts'
+import { Deadlines } from './deadlines.ts'
+import { DurableOutput } from './durable-output.ts'
+import type { ConnectionEvent } from './events.ts'
+import { KeepAlive } from './keep-alive.ts'
+import { arrivalFault, type ConnectionState } from './legal-packets.ts'
+import { type NegotiatedSettings, negotiate } from './negotiated.ts'
+import { connackFault, inItsWords } from './opening.ts'
+import { type Operation, Operations } from './operations.ts'
+import { PacketWriter } from './packet-writer.ts'
+import { Publishing, type PublishingOptions } from './publishing.ts'
+import { Receiving } from './receiving.ts'
+import type { Traffic } from './traffic.ts'
+
+export interface ConnectionOptions extends PublishingOptions {
+  readonly connect: ConnectPacket
+  /** Largest packet accepted from the server, in bytes. */
+  readonly maximumPacketSize: number
+  /** ms. */
+  readonly pingTimeout: number
+  readonly poisonLimit: number
+  readonly onUnknownSession: 'adopt' | 'close'
+  readonly onSessionLost: OnSessionLost
+  readonly slabs: Slabs
+  readonly topics: ReceivedTopics
+  readonly traffic: Traffic
+  /** Whether packets are told as events from the first on. */
+  readonly watched: boolean
+}
+
+export class Connection {
+  /** The session that goes on to the next connection; another one once the server has lost it. */
+  session: Session
+  settings: NegotiatedSettings | undefined = undefined
+  readonly #codec: Codec
+  readonly #options: ConnectionOptions
+  readonly #framer: Framer
+  readonly #reader = new PacketReader()
+  readonly #writer: PacketWriter
+  readonly #authentication: Authentication
+  readonly #deadlines = new Deadlines()
+
+  #state: ConnectionState
+  #events: ConnectionEvent[] = []
+  #keepAlive: KeepAlive
+  #durable: DurableOutput
+  #operations: Operations
+  #publishing: Publishing | undefined = undefined
+  #receiving: Receiving | undefined = undefined
+  #resumed = false
+  #reading = true
+  /** Time during which nothing could be expected of the server, because we did not read. */
+  #stopped = 0
+  #stoppedAt = 0
+  #now: number
+
+  constructor(codec: Codec, session: Session, options: ConnectionOptions, now: number) {
+    const { connect } = options
+    this.#codec = codec
+    this.#options = options
+    this.session = session
+    this.#now = now
+    this.#framer = new Framer(options.maximumPacketSize, codec.hasProperties)
+    this.#writer = new PacketWriter(codec, options.slabs, options.traffic)
+    const method = connect.properties?.authenticationMethod
+    this.#authentication = new Authentication(method, this.#writer)
+    this.#state = method === undefined ? 'connecting' : 'authenticating'
+    this.#keepAlive = new KeepAlive(this.#deadlines, 0, options.pingTimeout, now)
+    this.#operations = new Operations(session.ids, this.#deadlines)
+    this.#durable = new DurableOutput(session.journal, (output) => this.#encodeStored(output))
+    this.watch(options.watched)
+    this.#writer.connect(connect)
+  }
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  /** Bytes that wait for `nextOutput`. */
+  get pendingOutput(): number {
+    return this.#writer.buffer.pending
+  }
+
+  /** Bytes written since the beginning, and those of them that were pulled by `nextOutput`. */
+  get writtenOutput(): number {
+    return this.#writer.buffer.written
+  }
+
+  get takenOutput(): number {
+    return this.#writer.buffer.taken
+  }
+
+  /** Whether an answer of the server is awaited, which would be lost sight of if reading stopped, rule 31. */
+  get awaitsAnswer(): boolean {
+    const { published, released } = this.session
+    return this.#operations.size > 0 || published.size > 0 || released.size > 0
+  }
+
+  // What happened.
+
+  /** Takes a chunk; decoding happens in `nextEvent`. */
+  handleData(chunk: Uint8Array, kept: boolean, now: number): void {
+    if (this.#state === 'closed') return
+    this.#now = now
+    this.#options.traffic.bytesIn += chunk.length
+    this.#keepAlive.handleReceived(now)
+    this.#framer.push(chunk, kept)
+  }
+
+  /** The network has taken bytes of ours. */
+  handleWritten(now: number): void {
+    this.#keepAlive.handleWritten(now)
+  }
+
+  /** Records up to `upTo` are durable. The journal has been told. */
+  handleStored(upTo: number, now: number): void {
+    if (this.#state === 'closed') return
+    this.#now = now
+    this.#durable.handleStored(upTo)
+  }
+
+  /** The store failed, rule 33: what was never stored is rejected; what cannot be undone ends the connection. */
+  handleStoreFailed(error: unknown, now: number): void {
+    this.#now = now
+    const failure =
+      error instanceof MqttError ? error : new MqttError('store-failed', 'the session store failed', error)
+    for (const delivery of this.session.failUnstored(failure)) this.#events.push(delivery)
+    if (this.#state !== 'closed' && this.#durable.dropSettled()) this.#fail(failure)
+  }
+
+  /** Harmless when early. */
+  handleTimeout(now: number): void {
+    if (this.#state === 'closed' || !this.#reading) return this.#ping(now)
+    this.#now = now
+    const expected = now - this.#stopped
+    if (this.#deadlines.silence <= now) {
+      const message = `nothing came from the server within ${this.#keepAlive.timeout} ms after PINGREQ`
+      return this.#fail(new ConnectionError('ping-timeout', message, { phase: 'established' }))
+    }
+    if (this.#deadlines.operation <= expected) this.#timeOutOperations(expected)
+    const stuck = this.#publishing?.handleTimeout(expected)
+    if (stuck !== undefined) return this.#fail(stuck)
+    this.#ping(now)
+  }
+
+  /** The stream is over. */
+  handleEnd(error: unknown, now: number): void {
+    if (this.#state === 'closed') return
+    this.#now = now
+    const phase = this.settings === undefined ? 'connack' : 'established'
+    const where = this.settings === undefined ? 'before CONNACK' : 'without DISCONNECT'
+    const message =
+      error === undefined
+        ? `the server closed the connection ${where}`
+        : `the connection was lost: ${text(error)}`
+    this.#fail(new ConnectionError('connection-lost', message, { phase, cause: error }))
+  }
+
+  /** We stopped reading, or begin again: time-outs that need the server's answers stand still meanwhile. */
+  handleReading(reading: boolean, now: number): void {
+    if (reading === this.#reading) return
+    this.#reading = reading
+    if (reading) this.#stopped += now - this.#stoppedAt
+    else {
+      this.#stoppedAt = now
+      this.#framer.keepRest()
+    }
+    this.#keepAlive.handleReading(reading, now)
+  }
+
+  // What the user wants.
+
+  /** After `connected`: sends what the session owes, and from now on what waits. */
+  resume(now: number): void {
+    if (this.#state === 'closed' || this.#publishing === undefined || this.#resumed) return
+    this.#resumed = true
+    this.#now = now
+    this.#publishing.resume(now)
+    this.#publishing.pump(now)
+  }
+
+  /** Queues a message of QoS 1 or 2; it is sent at once when the window allows. */
+  publish(delivery: Delivery, now: number): void {
+    this.session.queue(delivery)
+    if (this.#resumed && this.session.queued.head === delivery) this.#publishing?.pump(now)
+  }
+
+  /** Writes a message of QoS 0. @throws RefusedError when the server's limits forbid it */
+  publishQos0(message: OutgoingPublish): void {
+    if (this.#publishing === undefined || this.#state !== 'connected') {
+      throw new ConnectionError('not-connected', 'there is no connection now', { phase: 'established' })
+    }
+    this.#publishing.publish(message)
+  }
+
+  /** Whether `send` may be used: nothing limits, watches or rewrites QoS 0 messages. */
+  get canSend(): boolean {
+    return this.#publishing?.isPlain === true && !this.watched && this.#state === 'connected'
+  }
+
+  /** Writes a message of QoS 0 from its parts, see `canSend`. */
+  send(topic: Uint8Array, payload: Uint8Array | string, payloadSize: number): void {
+    this.#writer.plainPublish(topic, payload, payloadSize)
+  }
+
+  /** Sends SUBSCRIBE or UNSUBSCRIBE when an id is free; the operation is an event when it was answered. */
+  request(operation: Operation, now: number): void {
+    this.#now = now
+    if (!this.#operations.begin(operation, now - this.#stopped)) return
+    const { kind, packetId, subscriptions, filters, properties } = operation
+    if (kind === 'subscribe') this.#writer.subscribe({ type: kind, packetId, subscriptions, properties })
+    else this.#writer.unsubscribe({ type: 'unsubscribe', packetId, filters, properties })
+  }
+
+  /** The size of the packet that `request` would write. */
+  requestSize({ kind, subscriptions, filters, properties }: Operation): number {
+    return kind === 'subscribe'
+      ? this.#codec.subscribeSize({ type: 'subscribe', packetId: 1, subscriptions, properties })
+      : this.#codec.unsubscribeSize({ type: 'unsubscribe', packetId: 1, filters, properties })
+  }
+
+  /** Sends PINGREQ for a `ping()` of the user's. */
+  ping(operation: Operation, now: number): void {
+    operation.sentAt = now
+    this.#deadlines.operation = Math.min(this.#deadlines.operation, operation.deadline)
+    this.#writePing(operation, now)
+  }
+
+  /** ms after which a `ping()` has waited too long. */
+  get pingTimeout(): number {
+    return this.#keepAlive.timeout
+  }
+
+  /** The next step of an authentication that the server asked for, 5: 4.12. */
+  continueAuthentication(properties: Properties): void {
+    if (this.#state !== 'closed') this.#authentication.continue(properties)
+  }
+
+  /** Begins a re-authentication, 5: 4.12.1. */
+  reauthenticate(operation: Operation, properties: Properties): void {
+    this.#authentication.begin(operation, properties)
+  }
+
+  /** Packets are told as events from now on, or no longer. */
+  watch(watched: boolean): void {
+    this.#writer.watcher = watched
+      ? (packet) => this.#events.push({ type: 'packet', direction: 'out', packet })
+      : undefined
+  }
+
+  get watched(): boolean {
+    return this.#writer.watcher !== undefined
+  }
+
+  /** Makes the present packet's chunk ours, for a message that outlives it. */
+  keep(message: IncomingMessage): void {
+    if (message.bytes === this.#framer.bytes && !this.#framer.kept) {
+      const moved = this.#framer.keep()
+      message.move(this.#framer.bytes, moved)
+    }
+  }
+
+  /** The application is done with a message of QoS 1 or 2. */
+  acknowledge(message: IncomingMessage, reasonCode = 0): void {
+    if (this.#state === 'connected') this.#receiving?.acknowledge(message, reasonCode)
+  }
+
+  /** Nobody waits for the delivery any more. */
+  abandon(delivery: Delivery): void {
+    this.#publishing?.abandon(delivery)
+  }
+
+  /** Writes DISCONNECT; nothing is sent or handled after it [3.1.1 MQTT-3.14.4-2] [5 MQTT-3.14.4-1]. */
+  disconnect(reasonCode: number, properties: Properties | undefined, now: number): void {
+    if (this.#state === 'closed') return
+    this.#now = now
+    this.#writeDisconnect({ type: 'disconnect', reasonCode, properties })
+    this.#close(undefined, undefined)
+  }
+
+  /** Ends the connection for a reason of ours; in 5 the server is told. */
+  abort(error: MqttError, reasonCode: number, now: number): void {
+    if (this.#state === 'closed') return
+    this.#now = now
+    if (this.#codec.hasProperties && this.#state === 'connected') {
+      this.#writeDisconnect({ type: 'disconnect', reasonCode, properties: undefined })
+    }
+    this.#close(error, undefined)
+  }
+
+  // What must be done now.
+
+  /** The next event; decodes at most one packet. */
+  nextEvent(): ConnectionEvent | undefined {
+    if (this.#events.length > 0) return this.#events.shift()
+    try {
+      while (this.#reading && this.#state !== 'closed' && this.#framer.next()) {
+        const event = this.#handlePacket()
+        if (this.#events.length > 0) {
+          if (event !== undefined) this.#events.push(event)
+          return this.#events.shift()
+        }
+        if (event !== undefined) return event
+      }
+    } catch (error) {
+      this.#fail(
+        error instanceof MqttError ? error : violation(`a packet could not be handled: ${text(error)}`),
+      )
+      return this.#events.shift()
+    }
+    this.#options.topics.release()
+    return this.#events.shift()
+  }
+
+  /** Records to store before the output that depends on them exists. */
+  nextRecords(): Records | undefined {
+    return this.session.journal?.nextRecords()
+  }
+
+  /** A chunk to write; yours for good. */
+  nextOutput(): Uint8Array | undefined {
+    if (this.#resumed && this.#state === 'connected') this.#publishing?.pump(this.#now)
+    const chunk = this.#writer.buffer.take()
+    if (chunk === undefined) return undefined
+    this.#options.traffic.bytesOut += chunk.length
+    this.#keepAlive.handleSent(this.#now)
+    return chunk
+  }
+
+  /** When to call `handleTimeout`: may be earlier than needed, never later. */
+  nextDeadline(): number {
+    if (this.#state === 'closed') return Infinity
+    if (!this.#reading) return this.#deadlines.ping
+    const { ping, silence, operation, delivery, stuck } = this.#deadlines
+    return Math.min(ping, silence, Math.min(operation, delivery, stuck) + this.#stopped)
+  }
+
+  // In the order in which they are called.
+
+  #handlePacket(): ConnectionEvent | undefined {
+    const framer = this.#framer
+    const { header } = framer
+    const packetsIn = this.#options.traffic.packetsIn
+    const type = header >> 4
+    packetsIn[type] = (packetsIn[type] as number) + 1
+    const reader = this.#reader.open(framer.bytes, framer.start, framer.end)
+    if (type === 3) return this.#handlePublish(reader, header & 0x0f)
+    // The shortest PUBACK is what most packets of a publisher are.
+    if (
+      header === 0x40 &&
+      framer.end - framer.start === 2 &&
+      this.#publishing !== undefined &&
+      !this.watched
+    ) {
+      return this.#publishing.handlePuback(positive(reader.twoBytes()), 0, undefined)
+    }
+    const decode = this.#codec.decode[type]
+    if (decode === undefined || header !== type << 4) {
+      const fault = headerFault(header, this.#codec.decode)
+      if (fault !== undefined) throw fault
+    }
+    const packet = (decode as (reader: PacketReader) => ControlPacket)(reader)
+    const fault = arrivalFault(packet.type, this.#state)
+    if (fault !== undefined) throw fault
+    this.#note(packet)
+    return this.#handleControl(packet)
+  }
+
+  #handlePublish(reader: PacketReader, flags: number): IncomingMessage | undefined {
+    if (this.#receiving === undefined) throw arrivalFault('publish', this.#state)
+    const message = decodePublish(reader, flags, this.#codec.hasProperties, this.#options.topics)
+    if (this.#framer.kept === false && this.watched) this.keep(message)
+    this.#note(message)
+    return this.#receiving.handlePublish(message)
+  }
+
+  #handleControl(packet: ControlPacket): ConnectionEvent | undefined {
+    const { type } = packet
+    switch (type) {
+      case 'connack':
+        return this.#handleConnack(packet)
+      case 'puback':
+        return this.#publishing?.handlePuback(packet.packetId, packet.reasonCode, packet.properties)
+      case 'pubrec':
+        return this.#publishing?.handlePubrec(packet.packetId, packet.reasonCode, packet.properties)
+      case 'pubcomp':
+        return this.#publishing?.handlePubcomp(packet.packetId, packet.reasonCode, packet.properties)
+      case 'pubrel':
+        return void this.#receiving?.handlePubrel(packet.packetId)
+      case 'suback':
+      case 'unsuback':
+        return this.#handleAnswer(packet)
+      case 'pingresp':
+        return this.#handlePingresp()
+      case 'auth':
+        return this.#authentication.handleAuth(packet, this.#state === 'connected')
+      case 'disconnect':
+        return this.#handleDisconnect(packet)
+      default:
+        throw violation(`${type.toUpperCase()} came from the server`)
+    }
+  }
+
+  #handleConnack(connack: ConnackPacket): undefined {
+    const { connect, onUnknownSession } = this.#options
+    const { sessionPresent, reasonCode } = connack
+    const { established } = this.session
+    const fault = connackFault(connect, connack, established, onUnknownSession, this.#codec.hasProperties)
+    if (fault !== undefined) return this.#fail(fault)
+    const adopted = sessionPresent && !established
+    const settings = negotiate(connect, connack)
+    this.#establish(settings, sessionPresent)
+    this.#events.push({ type: 'connected', sessionPresent, adopted, reasonCode, settings })
+  }
+
+  #establish(settings: NegotiatedSettings, sessionPresent: boolean): void {
+    this.settings = settings
+    this.#state = 'connected'
+    this.#keepAlive = new KeepAlive(this.#deadlines, settings.keepAlive, this.#options.pingTimeout, this.#now)
+    if (!sessionPresent && (this.session.established || !this.session.empty)) this.#loseSession()
+    const { session } = this
+    session.clientId = settings.clientId
+    session.established = true
+    session.journal?.session(settings.clientId, true)
+    this.#operations = new Operations(session.ids, this.#deadlines)
+    const parts = {
+      codec: this.#codec,
+      writer: this.#writer,
+      session,
+      settings,
+      deadlines: this.#deadlines,
+      durable: this.#durable,
+      traffic: this.#options.traffic,
+      connection: session.connect(),
+    }
+    this.#publishing = new Publishing(parts, this.#options, (event) => this.#events.push(event))
+    this.#receiving = new Receiving(parts, {
+      receiveMaximum: this.#options.connect.properties?.receiveMaximum ?? 65_535,
+      topicAliasMaximum: this.#options.connect.properties?.topicAliasMaximum ?? 0,
+    })
+  }
+
+  #loseSession(): void {
+    const { session, failed } = this.session.succeed(this.#options.onSessionLost)
+    this.session = session
+    this.#events.push({ type: 'sessionLost', failed })
+  }
+
+  #handleAnswer(packet: SubackPacket | UnsubackPacket): Operation | undefined {
+    const kind = packet.type === 'suback' ? 'subscribe' : 'unsubscribe'
+    const { packetId, properties } = packet
+    const bare = packet.type === 'unsuback' && !this.#codec.hasProperties
+    const expected = this.session.ids.get(packetId) as Operation | undefined
+    const reasonCodes = bare ? (expected?.filters ?? []).map(() => 0) : packet.reasonCodes
+    const operation = this.#operations.answer(kind, packetId, reasonCodes.length)
+    if (operation === undefined) {
+      this.#options.traffic.unknownAcknowledgements += 1
+      return undefined
+    }
+    operation.reasonCodes = reasonCodes
+    operation.result = properties
+    const waiting = this.#operations.nextWaiting()
+    if (waiting !== undefined) this.request(waiting, this.#now)
+    return operation
+  }
+
+  #handlePingresp(): Operation | undefined {
+    const operation = this.#keepAlive.answered()
+    if (operation === undefined || operation.abandoned) return undefined
+    operation.roundTrip = this.#options.traffic.lastRoundTrip = this.#now - operation.sentAt
+    return operation
+  }
+
+  /** 5: 3.14; a refused re-authentication ends so, too [5 MQTT-4.12.1-2]. */
+  #handleDisconnect(packet: DisconnectPacket): undefined {
+    const { reasonCode, properties } = packet
+    if (properties?.sessionExpiryInterval !== undefined) {
+      throw violation('the DISCONNECT of a server has a Session Expiry Interval [5 MQTT-3.14.2-2]')
+    }
+    const message = `the server disconnected with ${describeReasonCode(reasonCode)}${inItsWords(properties)}`
+    return this.#close(new RefusedError('server-disconnected', message, { reasonCode, properties }), packet)
+  }
+
+  #timeOutOperations(now: number): void {
+    for (const operation of [...this.#operations.overdue(now), ...this.#keepAlive.overdue(now)]) {
+      const message = `no answer to ${operation.kind} came within ${operation.timeout} ms`
+      const code = operation.kind === 'ping' ? 'ping-timeout' : 'operation-timeout'
+      operation.error = new ConnectionError(code, message, { phase: 'established', outcome: 'pending' })
+      this.#events.push(operation)
+    }
+  }
+
+  #ping(now: number): void {
+    if (this.#state === 'connected' && this.#keepAlive.isDue(now)) this.#writePing(undefined, now)
+  }
+
+  #writePing(operation: Operation | undefined, now: number): void {
+    this.#writer.ping()
+    this.#keepAlive.sent(operation, this.#reading, now)
+  }
+
+  #writeDisconnect(packet: DisconnectPacket): void {
+    this.#writer.disconnect(packet, this.settings?.maximumPacketSize ?? Infinity)
+  }
+
+  #encodeStored(output: Parameters<ConstructorParameters<typeof DurableOutput>[1]>[0]): void {
+    if (output.type === 'delivery') this.#publishing?.encodeStored(output)
+    else this.#receiving?.encodeStored(output)
+  }
+
+  #note(packet: ControlPacket): void {
+    if (this.watched) this.#events.push({ type: 'packet', direction: 'in', packet })
+  }
+
+  /** The server broke the rules or the network failed. */
+  #fail(error: MqttError): undefined {
+    if (error instanceof ProtocolError && this.#codec.hasProperties && this.#state === 'connected') {
+      this.#writeDisconnect({ type: 'disconnect', reasonCode: error.reasonCode, properties: undefined })
+    }
+    this.#close(error, undefined)
+  }
+
+  #close(error: MqttError | undefined, packet: DisconnectPacket | undefined): undefined {
+    this.#state = 'closed'
+    if (error !== undefined) this.#publishing?.handleEnd(this.#options.poisonLimit)
+    const waiting = [this.#operations.drain(), this.#keepAlive.drain(), this.#authentication.drain()]
+    for (const operation of waiting.flat()) {
+      if (operation.abandoned) continue
+      operation.error = error
+      operation.interrupted = true
+      this.#events.push(operation)
+    }
+    this.#events.push({ type: 'closed', error, packet })
+  }
+}
+
+function positive(packetId: number): number {
+  if (packetId === 0) throw violation('PUBACK has the packet identifier 0')
+  return packetId
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

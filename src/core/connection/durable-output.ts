@@ -1,0 +1,56 @@
+/**
+ * *Records first, then packets* (rule 32): PUBLISH of QoS > 0, PUBREL, PUBREC and PUBCOMP wait here until the record
+ * that they depend on is stored. Without a journal nothing waits and nothing is allocated.
+ */
+
+import type { Delivery } from '../session/deliveries.ts'
+import type { Journal } from '../session/journal.ts'
+
+/** An acknowledgement that waits. */
+export interface DueAcknowledgement {
+  readonly type: 'pubrec' | 'pubcomp'
+  readonly packetId: number
+  readonly reasonCode: number
+}
+
+interface Waiting {
+  readonly position: number
+  readonly output: Delivery | DueAcknowledgement
+}
+
+export class DurableOutput {
+  readonly #journal: Journal | undefined
+  readonly #send: (output: Delivery | DueAcknowledgement) => void
+  #waiting: Waiting[] = []
+
+  constructor(journal: Journal | undefined, send: (output: Delivery | DueAcknowledgement) => void) {
+    this.#journal = journal
+    this.#send = send
+  }
+
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  /** Sends `output` when everything up to `position` is stored, and everything before it was sent. */
+  send(output: Delivery | DueAcknowledgement, position: number): void {
+    if (this.#journal === undefined || (position <= this.#journal.storedUpTo && this.#waiting.length === 0)) {
+      this.#send(output)
+    } else this.#waiting.push({ position, output })
+  }
+
+  handleStored(upTo: number): void {
+    let count = 0
+    while (count < this.#waiting.length && (this.#waiting[count] as Waiting).position <= upTo) count += 1
+    if (count === 0) return
+    for (const { output } of this.#waiting.splice(0, count)) this.#send(output)
+  }
+
+  /** Drops deliveries that were settled meanwhile; returns whether anything is left. */
+  dropSettled(): boolean {
+    this.#waiting = this.#waiting.filter(
+      ({ output }) => output.type !== 'delivery' || output.state !== 'settled',
+    )
+    return this.#waiting.length > 0
+  }
+}

@@ -1,0 +1,53 @@
+/** What CONNACK must be for the connection to stand: 3.2, rules 3 and 4. */
+
+import { type MqttError, ProtocolError, RefusedError, violation } from '../errors.ts'
+import { describeReasonCode } from '../packets/reason-codes.ts'
+import type { ConnackPacket, ConnectPacket, Properties } from '../packets/types.ts'
+
+/**
+ * Why this CONNACK does not open the connection: the server refuses, or breaks the rules. Undefined when it does.
+ *
+ * @param established whether this side has a session that the server should have, too
+ */
+export function connackFault(
+  connect: ConnectPacket,
+  { reasonCode, sessionPresent, properties }: ConnackPacket,
+  established: boolean,
+  onUnknownSession: 'adopt' | 'close',
+  hasProperties: boolean,
+): MqttError | undefined {
+  if (reasonCode !== 0) {
+    const message = `the server refused the connection with ${describeReasonCode(reasonCode)}${inItsWords(properties)}`
+    return new RefusedError('connection-refused', message, { reasonCode, properties })
+  }
+  if (properties?.authenticationMethod !== connect.properties?.authenticationMethod) {
+    return violation('CONNACK names another Authentication Method than CONNECT [5 MQTT-4.12.0-5]')
+  }
+  if (
+    properties !== undefined &&
+    connect.clientId !== '' &&
+    properties.assignedClientIdentifier !== undefined
+  ) {
+    return violation('CONNACK assigns a client identifier although CONNECT had one [5 MQTT-3.2.2-16]')
+  }
+  if (hasProperties && connect.clientId === '' && properties?.assignedClientIdentifier === undefined) {
+    return violation('CONNACK assigns no client identifier to an empty one [5 MQTT-3.2.2-16]')
+  }
+  if (sessionPresent && connect.cleanStart) {
+    return violation('Session Present is 1 after a clean start [3.1.1 MQTT-3.2.2-1] [5 MQTT-3.2.2-2]')
+  }
+  if (sessionPresent && !established && onUnknownSession === 'close') {
+    return new ProtocolError(
+      'unknown-session',
+      0x82,
+      'the server has a session for this client identifier, and there is none here [5 MQTT-3.2.2-4]; ' +
+        "use a durable store, begin with a clean session, or set onUnknownSession: 'adopt'",
+    )
+  }
+  return undefined
+}
+
+/** `: reason string`, when the server gave one. */
+export function inItsWords(properties: Properties | undefined): string {
+  return properties?.reasonString === undefined ? '' : `: ${properties.reasonString}`
+}

@@ -1,0 +1,402 @@
+/**
+ * The outbound half of a connection: PUBLISH and the exchanges that follow it, 4.3 and 4.4.
+ *
+ * One pump serves first sendings, what waited offline, and re-sends: PUBRELs of the session first, then its
+ * unacknowledged PUBLISHes with DUP, then what waits, each as the send quota (5: 4.9) and the output's
+ * high-water mark allow. Nothing is ever sent again on a living connection.
+ */
+
+import { ConnectionError, type MqttError, RefusedError, violation } from '../errors.ts'
+import { variableByteIntegerLength } from '../bytes/data-types.ts'
+import type { Codec } from '../packets/codec.ts'
+import { DUP_FLAG, publishLength, publishPropertiesSize, RETAIN_FLAG } from '../packets/publish.ts'
+import { describeReasonCode } from '../packets/reason-codes.ts'
+import type { Properties } from '../packets/types.ts'
+import type { Delivery, OutgoingPublish } from '../session/deliveries.ts'
+import { DELIVERY_IDS } from '../session/packet-ids.ts'
+import type { Session } from '../session/session.ts'
+import type { Deadlines } from './deadlines.ts'
+import type { DurableOutput } from './durable-output.ts'
+import type { NegotiatedSettings } from './negotiated.ts'
+import type { PacketWriter } from './packet-writer.ts'
+import { OutboundAliases } from './topic-aliases.ts'
+import type { Traffic } from './traffic.ts'
+
+/** The pump stops binding ids while this many bytes have not been taken by the network. */
+export const HIGH_WATER = 262_144
+
+export interface PublishingOptions {
+  readonly maxInflight: number
+  readonly maxInflightQos2: number
+  readonly topicAliases: 'off' | 'auto' | 'manual'
+  readonly operationTimeout: number
+}
+
+/** A delivery whose caller has waited too long; the exchange goes on. */
+export interface OverdueDelivery {
+  readonly type: 'overdue'
+  readonly delivery: Delivery
+}
+
+export class Publishing {
+  readonly #codec: Codec
+  readonly #writer: PacketWriter
+  readonly #session: Session
+  readonly #settings: NegotiatedSettings
+  readonly #deadlines: Deadlines
+  readonly #durable: DurableOutput
+  readonly #traffic: Traffic
+  readonly #options: PublishingOptions
+  readonly #report: (event: Delivery | OverdueDelivery) => void
+  readonly #connection: number
+  readonly #limited: boolean
+  readonly #aliases: OutboundAliases | undefined
+  readonly #choosesAliases: boolean
+
+  readonly #window: number
+  #quota: number
+  #acknowledged = false
+  /** Deliveries of this session that this connection has not sent yet. */
+  #resend: Delivery | undefined
+  #now = 0
+
+  /** @param report is told of deliveries that end outside of an acknowledgement, or are overdue */
+  constructor(
+    parts: {
+      codec: Codec
+      writer: PacketWriter
+      session: Session
+      settings: NegotiatedSettings
+      deadlines: Deadlines
+      durable: DurableOutput
+      traffic: Traffic
+      connection: number
+    },
+    options: PublishingOptions,
+    report: (event: Delivery | OverdueDelivery) => void,
+  ) {
+    this.#codec = parts.codec
+    this.#writer = parts.writer
+    this.#session = parts.session
+    this.#settings = parts.settings
+    this.#deadlines = parts.deadlines
+    this.#durable = parts.durable
+    this.#traffic = parts.traffic
+    this.#connection = parts.connection
+    this.#options = options
+    this.#report = report
+    const { settings } = parts
+    this.#window = this.#quota = Math.min(settings.receiveMaximum, options.maxInflight)
+    this.#limited =
+      settings.maximumQoS < 2 ||
+      !settings.retainAvailable ||
+      settings.maximumPacketSize < 268_435_460 ||
+      options.topicAliases === 'manual'
+    const aliases = options.topicAliases !== 'off' && settings.topicAliasMaximum > 0
+    this.#aliases = aliases ? new OutboundAliases(settings.topicAliasMaximum) : undefined
+    this.#choosesAliases = options.topicAliases === 'auto'
+    this.#resend = this.#session.published.head
+  }
+
+  /** Sends the PUBRELs that the session owes; the pump does the rest. */
+  resume(now: number): void {
+    this.#now = now
+    for (const delivery of this.#session.released) this.#transmit(delivery)
+  }
+
+  /** Writes a QoS 0 PUBLISH. @throws RefusedError when the server's limits forbid it, rule 23 */
+  publish(message: OutgoingPublish): void {
+    if (this.#limited) {
+      const refusal = this.#refusal(message)
+      if (refusal !== undefined) throw refusal
+    }
+    this.#write(message, message.retain ? RETAIN_FLAG : 0, 0, message.properties, this.#aliases !== undefined)
+  }
+
+  /** Writes a QoS 0 PUBLISH from its parts: no object between the call and the bytes. */
+  send(topic: Uint8Array, payload: Uint8Array | string, payloadSize: number): void {
+    this.#writer.plainPublish(topic, payload, payloadSize)
+  }
+
+  /** Whether a QoS 0 message without retain, properties and aliases can go by `send`. */
+  get isPlain(): boolean {
+    return !this.#limited && this.#aliases === undefined
+  }
+
+  /** Sends as much as the window and the high-water mark allow. */
+  pump(now: number): void {
+    this.#now = now
+    const { queued } = this.#session
+    while (this.#writer.buffer.pending < HIGH_WATER) {
+      if (this.#quota <= 0) return
+      const delivery = this.#resend ?? queued.head
+      if (delivery === undefined) return
+      if (!(this.#resend === undefined ? this.#bindAndSend(delivery) : this.#sendAgain(delivery))) return
+    }
+  }
+
+  /** PUBACK, 3.4. Undefined for an unknown id, which is ignored. @throws ProtocolError for one of another kind */
+  handlePuback(
+    packetId: number,
+    reasonCode: number,
+    properties: Properties | undefined,
+  ): Delivery | undefined {
+    const delivery = this.#holder(packetId, 'PUBACK', 1)
+    if (delivery === undefined) return undefined
+    return this.#finish(delivery, reasonCode, properties)
+  }
+
+  /** PUBREC, 3.5. */
+  handlePubrec(
+    packetId: number,
+    reasonCode: number,
+    properties: Properties | undefined,
+  ): Delivery | undefined {
+    const delivery = this.#holder(packetId, 'PUBREC', 2)
+    if (delivery === undefined) {
+      if (reasonCode < 0x80) this.#writer.acknowledge('pubrel', packetId, 0x92)
+      return undefined
+    }
+    if (delivery.state === 'published') {
+      if (reasonCode >= 0x80) return this.#finish(delivery, reasonCode, properties)
+      this.#progress()
+      if (delivery === this.#resend) this.#resend = delivery.next
+      this.#session.release(delivery)
+    }
+    this.#transmit(delivery)
+    return undefined
+  }
+
+  /** PUBCOMP, 3.7. */
+  handlePubcomp(
+    packetId: number,
+    reasonCode: number,
+    properties: Properties | undefined,
+  ): Delivery | undefined {
+    const delivery = this.#holder(packetId, 'PUBCOMP', 2)
+    if (delivery === undefined) return undefined
+    if (delivery.state !== 'released')
+      throw violation(`PUBCOMP came for the packet identifier ${packetId} before PUBREL`)
+    return this.#finish(delivery, reasonCode === 0x92 ? 0 : reasonCode, properties)
+  }
+
+  /** A record was stored: what depends on it is encoded. */
+  encodeStored(delivery: Delivery): void {
+    if (delivery.state === 'released') return this.#writer.acknowledge('pubrel', delivery.packetId, 0)
+    if (delivery.state !== 'published') return
+    const flags =
+      (delivery.qos << 1) | (delivery.retain ? RETAIN_FLAG : 0) | (delivery.attempts > 0 ? DUP_FLAG : 0)
+    const alias = delivery.attempts === 0 && this.#aliases !== undefined
+    delivery.attempts += 1
+    delivery.sentAt = this.#now
+    delivery.connection = this.#connection
+    if (delivery.timeout > 0 && !delivery.abandoned) {
+      this.#deadlines.delivery = Math.min(this.#deadlines.delivery, this.#now + delivery.timeout)
+    }
+    this.#write(delivery, flags, delivery.packetId, this.#dated(delivery), alias)
+  }
+
+  /** Nobody waits for it any more: unsent it is forgotten, sent it goes on, rule 17. */
+  abandon(delivery: Delivery): void {
+    if (delivery.state === 'settled') return
+    if (delivery.attempts === 0) return this.forget(delivery)
+    delivery.own()
+    delivery.abandoned = true
+  }
+
+  /** A delivery that was never sent is dropped, and its place in the window given back. */
+  forget(delivery: Delivery): void {
+    const bound = delivery.state === 'published'
+    if (delivery === this.#resend) this.#resend = delivery.next
+    else if (bound) this.#quota += 1
+    this.#session.settle(delivery)
+  }
+
+  /** Callers that have waited too long get their answer; their deliveries go on, rule 17. */
+  handleTimeout(now: number): MqttError | undefined {
+    if (this.#deadlines.delivery <= now) this.#expire(now)
+    if (this.#deadlines.stuck > now) return undefined
+    return new ConnectionError(
+      'operation-timeout',
+      `all ${this.#window} messages that the server accepts at once have waited in vain, and nothing moved since`,
+      { phase: 'established', outcome: 'pending' },
+    )
+  }
+
+  /** The connection ended: the delivery that is the likely cause, if there is one, rule 8. */
+  handleEnd(poisonLimit: number): void {
+    const first = this.#session.published.head
+    if (this.#acknowledged || first === undefined || first.connection !== this.#connection) return
+    const poison = this.#session.strike(poisonLimit)
+    if (poison === undefined) return
+    this.#session.giveUp(poison)
+    poison.error = new ConnectionError(
+      'poison-delivery',
+      `the connection ended ${poisonLimit} times right after the message to "${poison.name.text}" was sent; ` +
+        'it is not sent again (option poisonLimit)',
+      { phase: 'established', outcome: 'pending' },
+    )
+    this.#report(poison)
+  }
+
+  #holder(packetId: number, type: string, qos: number): Delivery | undefined {
+    const holder = this.#session.ids.get(packetId)
+    if (holder === undefined || holder.type === 'reserved') {
+      this.#traffic.unknownAcknowledgements += 1
+      return undefined
+    }
+    if (holder.type !== 'delivery' || holder.qos !== qos) {
+      throw violation(`${type} came for the packet identifier ${packetId}, which belongs to something else`)
+    }
+    return holder
+  }
+
+  #finish(delivery: Delivery, reasonCode: number, properties: Properties | undefined): Delivery {
+    this.#progress()
+    if (delivery === this.#resend) this.#resend = delivery.next
+    if (delivery.connection === this.#connection) this.#quota += 1
+    this.#session.settle(delivery)
+    delivery.reasonCode = reasonCode
+    delivery.result = properties
+    if (reasonCode >= 0x80) {
+      delivery.error = new RefusedError(
+        'publish-refused',
+        `the server refused the message to "${delivery.name.text}" with ${describeReasonCode(reasonCode)}`,
+        { reasonCode, properties },
+      )
+    }
+    return delivery
+  }
+
+  #progress(): void {
+    if (!this.#acknowledged) {
+      this.#acknowledged = true
+      this.#session.acquit()
+    }
+    this.#deadlines.stuck = Infinity
+  }
+
+  #bindAndSend(delivery: Delivery): boolean {
+    const session = this.#session
+    if (delivery.qos === 2 && session.openQos2 >= this.#options.maxInflightQos2) return false
+    const refusal = this.#refusal(delivery)
+    if (refusal !== undefined) {
+      session.settle(delivery)
+      delivery.error = refusal
+      this.#report(delivery)
+      return true
+    }
+    if (session.deliveryIds >= DELIVERY_IDS || !session.bind(delivery)) return false
+    this.#quota -= 1
+    this.#transmit(delivery)
+    return true
+  }
+
+  #sendAgain(delivery: Delivery): boolean {
+    this.#resend = delivery.next
+    const refusal = this.#limited ? this.#refusal(delivery) : undefined
+    if (refusal !== undefined) {
+      this.#session.giveUp(delivery)
+      delivery.error = refusal
+      this.#report(delivery)
+      return true
+    }
+    this.#quota -= 1
+    this.#transmit(delivery)
+    return true
+  }
+
+  #transmit(delivery: Delivery): void {
+    this.#durable.send(delivery, delivery.recordedAt)
+  }
+
+  #write(
+    message: OutgoingPublish,
+    flags: number,
+    packetId: number,
+    properties: Properties | undefined,
+    mayAlias: boolean,
+  ): void {
+    let topic = message.name.bytes
+    let sent = properties
+    if (!mayAlias) {
+      if (sent?.topicAlias !== undefined) sent = { ...sent, topicAlias: undefined }
+    } else if (this.#aliases !== undefined && (this.#choosesAliases || sent?.topicAlias !== undefined)) {
+      const { name } = message
+      const use =
+        sent?.topicAlias === undefined ? this.#aliases.choose(name) : this.#aliases.use(name, sent.topicAlias)
+      sent = { ...sent, topicAlias: use.alias }
+      if (use.known) topic = NO_TOPIC
+    }
+    this.#writer.publish(message, flags, topic, packetId, sent)
+  }
+
+  /** The expiry interval less the time waited, 5: 3.3.2.3.3; once sent it no longer expires [5 MQTT-4.3.3-7]. */
+  #dated({ properties, createdAt }: Delivery): Properties | undefined {
+    const interval = properties?.messageExpiryInterval
+    if (interval === undefined) return properties
+    const waited = Math.floor((this.#now - createdAt) / 1_000)
+    return waited <= 0 ? properties : { ...properties, messageExpiryInterval: Math.max(1, interval - waited) }
+  }
+
+  /** Why the server would refuse this message, rule 23 [5 MQTT-3.2.2-11, -14, -15]; or that it has expired. */
+  #refusal(message: OutgoingPublish & { createdAt?: number }): RefusedError | undefined {
+    const { properties, qos, retain, name, payloadSize } = message
+    const expiry = properties?.messageExpiryInterval
+    if (expiry !== undefined && message.createdAt !== undefined && !(message as Delivery).attempts) {
+      if (this.#now - message.createdAt >= 1_000 * expiry) return expired(name.text, expiry)
+    }
+    if (!this.#limited) return undefined
+    const { maximumQoS, retainAvailable, maximumPacketSize, topicAliasMaximum } = this.#settings
+    const alias = properties?.topicAlias ?? 0
+    if (alias > topicAliasMaximum) {
+      return refused(0x94, `the topic alias ${alias}; its Topic Alias Maximum is ${topicAliasMaximum}`)
+    }
+    if (qos > maximumQoS) return refused(0x9b, `QoS ${qos}; its Maximum QoS is ${maximumQoS}`)
+    if (retain && !retainAvailable) return refused(0x9a, 'retained messages')
+    const propertiesSize = publishPropertiesSize(properties, this.#codec.hasProperties)
+    const length = publishLength(name.bytes.length, qos, propertiesSize, payloadSize)
+    const size = 1 + variableByteIntegerLength(length) + length
+    if (size <= maximumPacketSize) return undefined
+    return refused(0x95, `a packet of ${size} bytes; its Maximum Packet Size is ${maximumPacketSize}`)
+  }
+
+  #expire(now: number): void {
+    this.#deadlines.delivery = Infinity
+    let open = 0
+    for (const list of [this.#session.published, this.#session.released]) {
+      for (const delivery of list) {
+        if (delivery.abandoned) continue
+        const deadline = delivery.sentAt + delivery.timeout
+        if (delivery.timeout === 0 || delivery.connection !== this.#connection) open += 1
+        else if (deadline > now) {
+          open += 1
+          this.#deadlines.delivery = Math.min(this.#deadlines.delivery, deadline)
+        } else {
+          this.abandon(delivery)
+          this.#report({ type: 'overdue', delivery })
+        }
+      }
+    }
+    if (open === 0 && this.#quota === 0 && this.#deadlines.stuck === Infinity) {
+      this.#deadlines.stuck = now + this.#options.operationTimeout
+    }
+  }
+}
+
+function refused(reasonCode: number, what: string): RefusedError {
+  return new RefusedError('publish-refused', `the server does not accept ${what}`, {
+    reasonCode,
+    local: true,
+  })
+}
+
+function expired(topic: string, interval: number): RefusedError {
+  return new RefusedError(
+    'expired',
+    `the message to "${topic}" waited longer than its Message Expiry Interval of ${interval} s`,
+    { reasonCode: 0x97, local: true },
+  )
+}
+
+const NO_TOPIC = new Uint8Array(2)
