@@ -28,8 +28,22 @@ import { parseArgs } from 'node:util'
 import { filter, payloadOf, topicNames } from './packets.mjs'
 
 const { values } = parseArgs({
-  options: Object.fromEntries(['client', 'role', 'port', 'version', 'qos', 'payload', 'topics', 'window', 'count',
-    'warmup', 'mode', 'ring'].map((name) => [name, { type: 'string' }]))
+  options: Object.fromEntries(
+    [
+      'client',
+      'role',
+      'port',
+      'version',
+      'qos',
+      'payload',
+      'topics',
+      'window',
+      'count',
+      'warmup',
+      'mode',
+      'ring',
+    ].map((name) => [name, { type: 'string' }]),
+  ),
 })
 const numbers = ['port', 'qos', 'payload', 'topics', 'window', 'count', 'warmup', 'ring']
 const run = { ...values, ...Object.fromEntries(numbers.map((name) => [name, Number(values[name] ?? 0)])) }
@@ -56,29 +70,30 @@ const publish = async (connection) => {
   return stop()
 }
 
-const receive = (connection) => new Promise((resolve, reject) => {
-  const total = run.warmup + run.count
-  let stop = run.warmup > 0 ? undefined : stopwatch()
-  let seen = 0
-  let mark = run.warmup > 0 ? run.warmup : total + 1
-  let letters = 0
-  let octets = 0
-  const reach = () => {
-    if (mark === total + 1) return resolve({ ...stop(), letters, octets })
-    stop = stopwatch()
-    mark = total + 1
-  }
-  const onMessage = (topic, payload) => {
-    letters += topic.charCodeAt(topic.length - 1)
-    octets += payload.length + payload[0]
-    seen++
-    if (seen === mark) reach()
-  }
-  const onCount = (count) => {
-    if (count >= mark) reach()
-  }
-  connection.receive({ ...run, filter, onMessage, onCount }).catch(reject)
-})
+const receive = (connection) =>
+  new Promise((resolve, reject) => {
+    const total = run.warmup + run.count
+    let stop = run.warmup > 0 ? undefined : stopwatch()
+    let seen = 0
+    let mark = run.warmup > 0 ? run.warmup : total + 1
+    let letters = 0
+    let octets = 0
+    const reach = () => {
+      if (mark === total + 1) return resolve({ ...stop(), letters, octets })
+      stop = stopwatch()
+      mark = total + 1
+    }
+    const onMessage = (topic, payload) => {
+      letters += topic.charCodeAt(topic.length - 1)
+      octets += payload.length + payload[0]
+      seen++
+      if (seen === mark) reach()
+    }
+    const onCount = (count) => {
+      if (count >= mark) reach()
+    }
+    connection.receive({ ...run, filter, onMessage, onCount }).catch(reject)
+  })
 
 /** Every message was handed over whole: its topic's last letter and its payload's first and length add up. */
 const verify = ({ letters, octets, ...result }) => {

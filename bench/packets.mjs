@@ -22,7 +22,8 @@ const encodeLength = (length) => {
   return bytes
 }
 
-const string = (text) => Buffer.concat([Buffer.from([text.length >> 8, text.length & 255]), Buffer.from(text)])
+const string = (text) =>
+  Buffer.concat([Buffer.from([text.length >> 8, text.length & 255]), Buffer.from(text)])
 
 export const encodeConnect = (version, clientId) => {
   const head = [0, 4, 77, 81, 84, 84, version, 2, 0, 60, ...(version === 5 ? [0] : [])]
@@ -42,13 +43,13 @@ export const encodePublish = ({ version, topic, qos, id = 0, payload }) => {
   return Buffer.concat([Buffer.from([0x30 | (qos << 1), ...encodeLength(body.length)]), body])
 }
 
-/** `count` acknowledgements of four bytes with the ids 1 to `count`. */
+/** Acknowledgements of four bytes with the ids 1 to `count`, twice over, so that any `count` of them are in one piece. */
 export const encodeAcknowledgements = (first, count) => {
-  const bytes = Buffer.alloc(4 * count)
-  for (let i = 0; i < count; i++) {
+  const bytes = Buffer.alloc(8 * count)
+  for (let i = 0; i < 2 * count; i++) {
     bytes[4 * i] = first
     bytes[4 * i + 1] = 2
-    bytes.writeUInt16BE(i + 1, 4 * i + 2)
+    bytes.writeUInt16BE((i % count) + 1, 4 * i + 2)
   }
   return bytes
 }
@@ -56,6 +57,9 @@ export const encodeAcknowledgements = (first, count) => {
 /** `count` PUBLISH in one piece, topics in rotation, with the ids 1 to `count` for QoS 1 and 2. */
 export const encodeRing = ({ version, topics, qos, payload, count }) => {
   const names = topicNames(topics)
-  return Buffer.concat(Array.from({ length: count }, (_, i) =>
-    encodePublish({ version, topic: names[i % topics], qos, id: i + 1, payload })))
+  return Buffer.concat(
+    Array.from({ length: count }, (_, i) =>
+      encodePublish({ version, topic: names[i % topics], qos, id: i + 1, payload }),
+    ),
+  )
 }

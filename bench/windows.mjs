@@ -5,21 +5,22 @@
  * `window` outstanding, each with a continuation of its own that starts the next: `start(done, failed)` begins one.
  * `done` must not be called before `start` has returned.
  */
-export const sliding = (count, window, start) => new Promise((resolve, reject) => {
-  let started = 0
-  let completed = 0
-  const done = () => {
-    completed++
-    if (started < count) {
+export const sliding = (count, window, start) =>
+  new Promise((resolve, reject) => {
+    let started = 0
+    let completed = 0
+    const done = () => {
+      completed++
+      if (started < count) {
+        started++
+        start(done, reject)
+      } else if (completed === count) resolve()
+    }
+    while (started < Math.min(window, count)) {
       started++
       start(done, reject)
-    } else if (completed === count) resolve()
-  }
-  while (started < Math.min(window, count)) {
-    started++
-    start(done, reject)
-  }
-})
+    }
+  })
 
 /** `window` at once, then a wait for the last of them: `send(n)` sends n and resolves when the last is complete. */
 export const slices = async (count, window, send) => {

@@ -9,23 +9,30 @@ const { io, mqtt, mqtt5 } = crt
 
 const connect3 = async (port) => {
   const connection = new mqtt.MqttClient().new_connection({
-    client_id: 'bench', host_name: '127.0.0.1', port, clean_session: true, keep_alive: 60,
-    socket_options: new io.SocketOptions()
+    client_id: 'bench',
+    host_name: '127.0.0.1',
+    port,
+    clean_session: true,
+    keep_alive: 60,
+    socket_options: new io.SocketOptions(),
   })
   await connection.connect()
   return {
     publish: (topic, payload, qos) => connection.publish(topic, payload, qos),
-    subscribe: (filter, qos, onMessage) => connection.subscribe(filter, qos, (topic, payload) => {
-      onMessage(topic, new Uint8Array(payload))
-    }),
-    end: () => connection.disconnect()
+    subscribe: (filter, qos, onMessage) =>
+      connection.subscribe(filter, qos, (topic, payload) => {
+        onMessage(topic, new Uint8Array(payload))
+      }),
+    end: () => connection.disconnect(),
   }
 }
 
 const connect5 = async (port) => {
   const client = new mqtt5.Mqtt5Client({
-    hostName: '127.0.0.1', port, connectProperties: { clientId: 'bench', keepAliveIntervalSeconds: 60 },
-    extendedValidationAndFlowControlOptions: mqtt5.ClientExtendedValidationAndFlowControl.None
+    hostName: '127.0.0.1',
+    port,
+    connectProperties: { clientId: 'bench', keepAliveIntervalSeconds: 60 },
+    extendedValidationAndFlowControlOptions: mqtt5.ClientExtendedValidationAndFlowControl.None,
   })
   const connected = once(client, 'connectionSuccess')
   client.start()
@@ -34,7 +41,9 @@ const connect5 = async (port) => {
     publish: (topicName, payload, qos) => client.publish({ topicName, payload, qos }),
     subscribe: (topicFilter, qos, onMessage) => {
       if (onMessage) {
-        client.on('messageReceived', ({ message }) => onMessage(message.topicName, new Uint8Array(message.payload)))
+        client.on('messageReceived', ({ message }) =>
+          onMessage(message.topicName, new Uint8Array(message.payload)),
+        )
       }
       return client.subscribe({ subscriptions: [{ topicFilter, qos }] })
     },
@@ -42,7 +51,7 @@ const connect5 = async (port) => {
       const stopped = once(client, 'stopped')
       client.stop()
       await stopped
-    }
+    },
   }
 }
 
@@ -52,7 +61,9 @@ export const connect = async ({ port, version }) => {
     publishMany: ({ count, qos, payload, topics, window }) => {
       const topic = rotation(topics)
       if (qos > 0) {
-        return sliding(count, window, (done, failed) => client.publish(topic(), payload, qos).then(done, failed))
+        return sliding(count, window, (done, failed) =>
+          client.publish(topic(), payload, qos).then(done, failed),
+        )
       }
       return slices(count, window, async (n) => {
         for (let i = 1; i < n; i++) client.publish(topic(), payload, 0)
@@ -61,6 +72,6 @@ export const connect = async ({ port, version }) => {
     },
     flush: () => client.subscribe('bench/flush', 0),
     receive: ({ filter, qos, onMessage }) => client.subscribe(filter, qos, onMessage),
-    end: () => client.end()
+    end: () => client.end(),
   }
 }

@@ -1,8 +1,11 @@
 /*
- * libmosquitto, in one thread: publish and mosquitto_loop() by turns, which on one core is faster than its thread.
- * Its window of unacknowledged messages (20 by default) is raised to that of the run.
+ * libmosquitto, in one thread, which on one core is faster than a second one of its own. mosquitto_loop() waits in
+ * select() before every single packet. Reading on until the socket is empty is half as fast again with QoS 1 and 2,
+ * where answers are written in between; with QoS 0 it was slower. The faster way of each is measured. The window of
+ * unacknowledged messages (20 by default) is raised to that of the run.
  */
 #include "common.h"
+#include <errno.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
 
@@ -36,10 +39,21 @@ static void on_message(struct mosquitto *m, void *data, const struct mosquitto_m
   if (take(message->topic, strlen(message->topic), message->payload, message->payloadlen)) ended = 1;
 }
 
+static void step(void) {
+  if (!run.qos) {
+    check(mosquitto_loop(client, 1000, 1));
+    return;
+  }
+  errno = 0;
+  for (int i = 0; i < 1000 && errno != EAGAIN; i++) check(mosquitto_loop_read(client, 1));
+  if (mosquitto_want_write(client)) check(mosquitto_loop_write(client, 1));
+  if (errno == EAGAIN) check(mosquitto_loop(client, 1000, 1));
+}
+
 static void subscribe(const char *filter, int qos) {
   subscribed = 0;
   check(mosquitto_subscribe(client, NULL, filter, qos));
-  while (!subscribed) check(mosquitto_loop(client, 1000, 1));
+  while (!subscribed) step();
 }
 
 static void publish(long count) {
@@ -49,7 +63,7 @@ static void publish(long count) {
     for (; sent < count && sent - completed < run.window; sent++) {
       check(mosquitto_publish(client, NULL, topic_at(sent), run.payload, payload_bytes, run.qos, false));
     }
-    if (run.qos || completed < sent) check(mosquitto_loop(client, 1000, 1));
+    if (completed < sent) step();
   }
 }
 
@@ -81,7 +95,7 @@ int main(int argc, char **argv) {
   } else {
     if (!run.warmup) start_clock();
     check(mosquitto_subscribe(client, NULL, FILTER, run.qos));
-    while (!ended) check(mosquitto_loop(client, 1000, 1));
+    while (!ended) step();
     verify();
   }
   print_result();

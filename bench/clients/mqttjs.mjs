@@ -5,7 +5,11 @@ import { rotation, slices, sliding } from '../windows.mjs'
 
 export const connect = async ({ port, version }) => {
   const client = await mqtt.connectAsync({
-    protocol: 'mqtt', host: '127.0.0.1', port, protocolVersion: version === '5' ? 5 : 4, clientId: 'bench'
+    protocol: 'mqtt',
+    host: '127.0.0.1',
+    port,
+    protocolVersion: version === '5' ? 5 : 4,
+    clientId: 'bench',
   })
   return {
     publishMany: ({ count, qos, payload, topics, window }) => {
@@ -16,16 +20,21 @@ export const connect = async ({ port, version }) => {
           client.publish(topic(), payload, options, (error) => (error ? failed(error) : done()))
         })
       }
-      return slices(count, window, (n) => new Promise((resolve, reject) => {
-        for (let i = 1; i < n; i++) client.publish(topic(), payload, options)
-        client.publish(topic(), payload, options, (error) => (error ? reject(error) : resolve()))
-      }))
+      return slices(
+        count,
+        window,
+        (n) =>
+          new Promise((resolve, reject) => {
+            for (let i = 1; i < n; i++) client.publish(topic(), payload, options)
+            client.publish(topic(), payload, options, (error) => (error ? reject(error) : resolve()))
+          }),
+      )
     },
     flush: () => client.subscribeAsync('bench/flush'),
     receive: async ({ filter, qos, onMessage }) => {
       client.on('message', onMessage)
       await client.subscribeAsync(filter, { qos })
     },
-    end: () => client.endAsync()
+    end: () => client.endAsync(),
   }
 }

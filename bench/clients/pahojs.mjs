@@ -29,9 +29,10 @@ const { default: paho } = await import('paho-mqtt')
 
 export const connect = async ({ port }) => {
   const client = new paho.Client('127.0.0.1', port, 'bench')
-  const call = (method, ...parameters) => new Promise((onSuccess, onFailure) => {
-    client[method](...parameters, { onSuccess, onFailure })
-  })
+  const call = (method, ...parameters) =>
+    new Promise((onSuccess, onFailure) => {
+      client[method](...parameters, { onSuccess, onFailure })
+    })
   await call('connect')
   const message = (topic, payload, qos) => {
     const made = new paho.Message(payload)
@@ -69,6 +70,6 @@ export const connect = async ({ port }) => {
       client.onMessageArrived = (arrived) => onMessage(arrived.destinationName, arrived.payloadBytes)
       await new Promise((onSuccess, onFailure) => client.subscribe(filter, { qos, onSuccess, onFailure }))
     },
-    end: async () => client.disconnect()
+    end: async () => client.disconnect(),
   }
 }

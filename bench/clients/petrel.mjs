@@ -18,7 +18,9 @@ const ways = {
     const topic = rotation(topics)
     const options = { qos }
     if (qos > 0) {
-      return sliding(count, window, (done, failed) => client.publish(topic(), payload, options).then(done, failed))
+      return sliding(count, window, (done, failed) =>
+        client.publish(topic(), payload, options).then(done, failed),
+      )
     }
     return slices(count, window, (n) => {
       for (let i = 1; i < n; i++) client.publish(topic(), payload)
@@ -31,8 +33,9 @@ const ways = {
       for (let i = 0; i < count; i++) yield { topic: topic(), payload }
     }
     const { published, failed } = await client.publishAll(messages(), { qos, window })
-    if (published !== count || failed !== 0) throw new Error(`${published} of ${count} published, ${failed} failed`)
-  }
+    if (published !== count || failed !== 0)
+      throw new Error(`${published} of ${count} published, ${failed} failed`)
+  },
 }
 
 export const connect = async ({ port, version, role, qos, window }) => {
@@ -42,7 +45,9 @@ export const connect = async ({ port, version, role, qos, window }) => {
     publishMany: (messages) => ways[messages.mode](client, messages),
     flush: () => client.subscribe('bench/flush'),
     receive: ({ filter, qos, mode, onMessage }) =>
-      client.subscribe(filter, { qos, payload: mode }, (message) => onMessage(message.topic, message.payload)),
-    end: () => client.disconnect()
+      client.subscribe(filter, { qos, payload: mode }, (message) =>
+        onMessage(message.topic, message.payload),
+      ),
+    end: () => client.disconnect(),
   }
 }

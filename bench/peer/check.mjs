@@ -14,37 +14,43 @@ const start = async (...options) => {
   const child = spawn(binary, [...options, '--limit', '20'], { stdio: ['ignore', 'pipe', 'inherit'] })
   let text = ''
   let ready
-  const first = new Promise((resolve) => { ready = resolve })
+  const first = new Promise((resolve) => {
+    ready = resolve
+  })
   child.stdout.on('data', (chunk) => {
     text += chunk
     if (text.includes('\n')) ready(JSON.parse(text.slice(0, text.indexOf('\n'))))
   })
-  const ended = new Promise((resolve) => child.on('close', () => resolve(JSON.parse(text.trim().split('\n').at(-1)))))
+  const ended = new Promise((resolve) =>
+    child.on('close', () => resolve(JSON.parse(text.trim().split('\n').at(-1)))),
+  )
   return { ...(await first), ended }
 }
 
-const dial = (port) => new Promise((resolve, reject) => {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
-  let held = Buffer.alloc(0)
-  let wanted
-  socket.on('data', (chunk) => {
-    held = Buffer.concat([held, chunk])
-    settle()
+const dial = (port) =>
+  new Promise((resolve, reject) => {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+    let held = Buffer.alloc(0)
+    let wanted
+    socket.on('data', (chunk) => {
+      held = Buffer.concat([held, chunk])
+      settle()
+    })
+    socket.on('error', reject)
+    const settle = () => {
+      if (!wanted || held.length < wanted.bytes) return
+      wanted.resolve(held.subarray(0, wanted.bytes))
+      held = held.subarray(wanted.bytes)
+      wanted = undefined
+    }
+    const read = (bytes) =>
+      new Promise((resolve) => {
+        wanted = { bytes, resolve }
+        settle()
+      })
+    const closed = new Promise((done) => socket.on('close', done))
+    socket.on('connect', () => resolve({ socket, read, closed, held: () => held }))
   })
-  socket.on('error', reject)
-  const settle = () => {
-    if (!wanted || held.length < wanted.bytes) return
-    wanted.resolve(held.subarray(0, wanted.bytes))
-    held = held.subarray(wanted.bytes)
-    wanted = undefined
-  }
-  const read = (bytes) => new Promise((resolve) => {
-    wanted = { bytes, resolve }
-    settle()
-  })
-  const closed = new Promise((done) => socket.on('close', done))
-  socket.on('connect', () => resolve({ socket, read, closed, held: () => held }))
-})
 
 const hex = (text) => Buffer.from(text.replace(/\s/g, ''), 'hex')
 const connectPacket = (version, name = 'c') => {
@@ -54,27 +60,28 @@ const connectPacket = (version, name = 'c') => {
 }
 const p5 = (version, text) => (version === 5 ? text : '')
 
+const subscribed = {
+  4: [hex('82 0c 00 07 00 01 61 01 00 03 61 2f 62 02'), '90 04 00 07 01 02'],
+  5: [hex('82 0d 00 07 00 00 01 61 01 00 03 61 2f 62 02'), '90 05 00 07 00 01 02'],
+}
+
 // What is sent, and what must come back for it.
 const conversation = (version) => [
   [connectPacket(version), version === 5 ? '20 06 00 00 03 21 ff ff' : '20 02 00 00'],
-  [version === 5 ? hex('82 0a 00 07 00 00 01 61 00 00 01 62') : hex('82 0c 00 07 00 01 61 01 00 03 61 2f 62 02'), null],
+  subscribed[version],
   [encodePublish({ version, topic: 'a/b', qos: 0, payload: Buffer.alloc(3) }), ''],
   [encodePublish({ version, topic: 'a/b', qos: 1, id: 0x1234, payload: Buffer.alloc(200) }), '40 02 12 34'],
   [encodePublish({ version, topic: 'a', qos: 2, id: 9, payload: Buffer.alloc(0) }), '50 02 00 09'],
   [hex('62 02 00 09'), '70 02 00 09'],
   [hex('c0 00'), 'd0 00'],
-  [hex(`a2 ${version === 5 ? '09' : '08'} 00 08 ${p5(version, '00')} 00 01 61 00 01 62`),
-    version === 5 ? 'b0 05 00 08 00 00 00' : 'b0 02 00 08']
+  [
+    hex(`a2 ${version === 5 ? '09' : '08'} 00 08 ${p5(version, '00')} 00 01 61 00 01 62`),
+    version === 5 ? 'b0 05 00 08 00 00 00' : 'b0 02 00 08',
+  ],
 ]
 
-const subscribed = {
-  4: [hex('82 0c 00 07 00 01 61 01 00 03 61 2f 62 02'), '90 04 00 07 01 02'],
-  5: [hex('82 0d 00 07 00 00 01 61 01 00 03 61 2f 62 02'), '90 05 00 07 00 01 02']
-}
-
 for (const version of [4, 5]) {
-  const steps = conversation(version)
-  steps[1] = subscribed[version]
+  const steps = conversation(version).map(([bytes, text]) => [Buffer.from(bytes), text])
   const sent = Buffer.concat(steps.map(([bytes]) => bytes))
   const expected = Buffer.concat(steps.map(([, text]) => hex(text)))
 
@@ -124,19 +131,31 @@ for (const version of [4, 5]) {
   for (const qos of [0, 1, 2]) {
     test(`version ${version}: the source sends all of QoS ${qos}, in its window, and closes the run`, async () => {
       const [count, window, topics] = [1000, version === 5 ? 60 : 7, 3]
-      const peer = await start('source', ...Object.entries({ count, qos, payload: 10, topics, window })
-        .flatMap(([name, value]) => [`--${name}`, String(value)]))
+      const peer = await start(
+        'source',
+        ...Object.entries({ count, qos, payload: 10, topics, window }).flatMap(([name, value]) => [
+          `--${name}`,
+          String(value),
+        ]),
+      )
       const { socket, read, held } = await dial(peer.port)
       socket.write(Buffer.concat([connectPacket(version), subscribed[version][0]]))
       await read(version === 5 ? 8 + 7 : 4 + 6)
-      const limit = version === 5 ? 20 : window      // our CONNECT announced Receive Maximum 20
-      const message = (i) => encodePublish({ version, topic: `bench/device-000${i % topics}/telemetry`, qos,
-        id: (i % peer.ring) + 1, payload: Buffer.from('abcdefghij') })
+      const limit = version === 5 ? 20 : window // our CONNECT announced Receive Maximum 20
+      const message = (i) =>
+        encodePublish({
+          version,
+          topic: `bench/device-000${i % topics}/telemetry`,
+          qos,
+          id: (i % peer.ring) + 1,
+          payload: Buffer.from('abcdefghij'),
+        })
       const size = message(0).length
-      for (let i = 0; i < count;) {
+      for (let i = 0; i < count; ) {
         const batch = Math.min(limit, count - i)
         const got = await read(batch * size)
-        for (let k = 0; k < batch; k++) assert.deepEqual(got.subarray(k * size, (k + 1) * size), message(i + k))
+        for (let k = 0; k < batch; k++)
+          assert.deepEqual(got.subarray(k * size, (k + 1) * size), message(i + k))
         if (qos > 0) {
           if (i === 0) await new Promise((resolve) => setTimeout(resolve, 50))
           assert.equal(held().length, 0, 'the window holds')
@@ -170,8 +189,16 @@ test('a version 5 client without a name is told the one it has', async () => {
 })
 
 test('what MQTT forbids closes the connection and is counted', async () => {
-  const bad = ['36 05 00 01 61 00 01', '32 05 00 01 61 00 00', '30 ff ff ff ff 01', '30 02 00 09', '60 02 00 01', 'f0 00',
-    '40 02 00 01', '82 02 00 01']
+  const bad = [
+    '36 05 00 01 61 00 01',
+    '32 05 00 01 61 00 00',
+    '30 ff ff ff ff 01',
+    '30 02 00 09',
+    '60 02 00 01',
+    'f0 00',
+    '40 02 00 01',
+    '82 02 00 01',
+  ]
   const peer = await start('sink')
   const keep = await dial(peer.port)
   for (const text of bad) {
@@ -187,10 +214,12 @@ test('what MQTT forbids closes the connection and is counted', async () => {
 test('many: it answers, sleeps, and ends with the last connection', async () => {
   const peer = await start('many')
   const all = await Promise.all(Array.from({ length: 200 }, () => dial(peer.port)))
-  await Promise.all(all.map(({ socket, read }) => {
-    socket.write(connectPacket(4))
-    return read(4)
-  }))
+  await Promise.all(
+    all.map(({ socket, read }) => {
+      socket.write(connectPacket(4))
+      return read(4)
+    }),
+  )
   for (const { socket } of all) socket.destroy()
   assert.equal((await peer.ended).connections, 200)
 })

@@ -55,8 +55,8 @@ export function unfinishedName(sequence: number): string {
 
 /** The number of the segment that has this name; undefined for other files. */
 export function sequenceOf(name: string): number | undefined {
-  const digits = NAME.exec(name)?.[1]
-  return digits === undefined ? undefined : Number(digits)
+  const sequence = Number(NAME.exec(name)?.[1])
+  return segmentName(sequence) === name ? sequence : undefined
 }
 
 /** A segment that was being made when the process ended: it never took effect. */
@@ -131,7 +131,9 @@ export function decodeRecords(bytes: Uint8Array): SegmentContent {
     const length = view.getUint32(position)
     const start = position + RECORD_HEADER_BYTES
     if (length > bytes.length - start) {
-      return stop(`the record at byte ${position} claims ${length} bytes, of which ${bytes.length - start} exist`)
+      return stop(
+        `the record at byte ${position} claims ${length} bytes, of which ${bytes.length - start} exist`,
+      )
     }
     if (view.getUint32(position + 4) !== checksumOf(bytes, position, length)) {
       return stop(`the checksum of the record at byte ${position} is wrong`)

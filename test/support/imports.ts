@@ -27,7 +27,7 @@ export const LAYERS: readonly Layer[] = [
   {
     name: 'core/session',
     files: /^core\/session\//,
-    imports: ['core/packets', 'core/bytes', 'core/errors'],
+    imports: ['core/packets', 'core/topics', 'core/bytes', 'core/errors'],
   },
   {
     name: 'core/connection',
@@ -66,14 +66,28 @@ export const LAYERS: readonly Layer[] = [
   { name: 'client', files: /^client\//, imports: [...CORE, 'transport/transport', 'store/store'] },
 
   {
+    name: 'exports',
+    files: /^exports\.ts$/,
+    imports: ['client', ...CORE, 'store/portable', 'store/store', 'transport/transport'],
+  },
+  {
     name: 'index.browser',
     files: /^index\.browser\.ts$/,
-    imports: ['client', ...CORE, 'transport/browser', 'transport/transport', 'store/portable', 'store/store'],
+    imports: [
+      'exports',
+      'client',
+      ...CORE,
+      'transport/browser',
+      'transport/transport',
+      'store/portable',
+      'store/store',
+    ],
   },
   {
     name: 'index',
     files: /^index\.ts$/,
     imports: [
+      'exports',
       'client',
       ...CORE,
       'transport/dial',
@@ -98,6 +112,7 @@ export const LAYERS: readonly Layer[] = [
       'store/store',
       'transport/transport',
     ],
+    packages: 'node',
   },
   { name: 'add-ons', files: /^(?:request-response|aws|otel|mqttjs)\//, imports: ['index'], packages: 'any' },
   { name: 'cli', files: /^cli\//, imports: ['index'], packages: 'any' },

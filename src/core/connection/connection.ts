@@ -292,6 +292,11 @@ export class Connection {
     }
   }
 
+  /** Makes what has not been decoded ours, for a stop in the middle of a chunk. */
+  keepInput(): void {
+    this.#framer.keepRest()
+  }
+
   /** The application is done with a message of QoS 1 or 2. */
   acknowledge(message: IncomingMessage, reasonCode = 0): void {
     if (this.#state === 'connected') this.#receiving?.acknowledge(message, reasonCode)

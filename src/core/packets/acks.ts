@@ -7,7 +7,7 @@ import type { PacketReader } from '../bytes/packet-reader.ts'
 import { propertiesLength, readProperties, writeProperties } from './properties.ts'
 import type { Properties } from './types.ts'
 import { describeReasonCode, isReasonCodeOf } from './reason-codes.ts'
-import { type AckPacket, type AckType, PACKET_TYPES } from './types.ts'
+import type { AckPacket, AckType, PacketType } from './types.ts'
 
 /** The first byte of each; PUBREL's flags are 0010 [3.1.1 MQTT-3.6.1-1] [5 MQTT-3.6.1-1]. */
 const HEADERS = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 } as const
@@ -28,7 +28,7 @@ export function encodeAck5(
   type: AckType,
   packetId: number,
   reasonCode: number,
-  properties?: Properties | undefined,
+  properties?: Properties,
 ): void {
   const size = propertiesLength(properties)
   if (reasonCode === 0 && size === 0) return encodeAck(out, type, packetId)
@@ -61,7 +61,7 @@ export function decodeAck5(reader: PacketReader, type: AckType): AckPacket {
 }
 
 /** A packet identifier, which is never 0, 2.3.1 (5: 2.2.1). */
-export function readPacketId(reader: PacketReader, type: keyof typeof PACKET_TYPES): number {
+export function readPacketId(reader: PacketReader, type: PacketType): number {
   const packetId = reader.twoBytes()
   if (packetId === 0) throw malformed(`${type.toUpperCase()} has the packet identifier 0`)
   return packetId

@@ -6,13 +6,7 @@ import { OutputBuffer, Slabs } from '../../../src/core/bytes/output-buffer.ts'
 import { PacketReader } from '../../../src/core/bytes/packet-reader.ts'
 import { decodeAck311, decodeAck5 } from '../../../src/core/packets/acks.ts'
 import { decodeAuth } from '../../../src/core/packets/auth.ts'
-import {
-  type Codec,
-  type Decode,
-  headerFault,
-  mqtt311,
-  mqtt5,
-} from '../../../src/core/packets/codec.ts'
+import { type Codec, type Decode, headerFault, mqtt311, mqtt5 } from '../../../src/core/packets/codec.ts'
 import { encodeConnack311, encodeConnack5 } from '../../../src/core/packets/connack.ts'
 import { decodeConnect } from '../../../src/core/packets/connect.ts'
 import { decodeDisconnect311, decodeDisconnect5 } from '../../../src/core/packets/disconnect.ts'
@@ -80,7 +74,7 @@ export function write(out: OutputBuffer, packet: ControlPacket, version: Protoco
     case 'unsuback':
       return encodeUnsuback(out, packet, version5)
     case 'pingreq':
-      return out.putFirst(PINGREQ)
+      return writeWhole(out, PINGREQ)
     case 'pingresp':
       return encodePingresp(out)
     case 'disconnect':
@@ -89,6 +83,12 @@ export function write(out: OutputBuffer, packet: ControlPacket, version: Protoco
       if (codec.encodeAuth === undefined) throw new Error(`there is no AUTH in ${version}`)
       return codec.encodeAuth(out, packet)
   }
+}
+
+function writeWhole(out: OutputBuffer, bytes: Uint8Array): void {
+  const at = out.reserve(bytes.length)
+  out.bytes.set(bytes, at)
+  out.position = at + bytes.length
 }
 
 function writePublish(out: OutputBuffer, packet: PublishPacket, version5: boolean): void {

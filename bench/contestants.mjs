@@ -1,0 +1,129 @@
+// Who is measured. `windows` are the three numbers of outstanding messages that each peer is tried with, the best of
+// which is printed; the first is the one known to be good, and the only one of a quick run. `rates` are first guesses
+// in messages a second, from which the length of a first run is chosen; later runs follow the rates measured.
+//
+// Both are by class of work: p0 p1 p2 publish with QoS 0, 1, 2; r0 r1 r2 receive; P and R the same with 16 KiB.
+// With r1 and r2 the window is the peer's: how many messages it sends before it waits for acknowledgements.
+
+const acknowledged = [1000, 100, 16_384]
+const anyVersion = () => true
+
+export const contestants = {
+  petrel: {
+    label: 'Petrel',
+    family: 'petrel',
+    speaks: anyVersion,
+    windows: { p0: [1000], r1: [16_384], r2: [16_384] },
+    fullWindow: true,
+    rates: { p0: 4e6, p1: 1.5e6, p2: 1e6, r0: 5e6, r1: 4e6, r2: 2e6, P: 2e5, R: 1.5e5 },
+  },
+  mqttjs: {
+    label: 'MQTT.js',
+    family: 'js',
+    speaks: anyVersion,
+    windows: {
+      p0: [30, 10, 100],
+      p1: [1000, 100, 20_000],
+      p2: [300, 100, 1000],
+      P: [100, 10, 30],
+      r1: acknowledged,
+      r2: acknowledged,
+    },
+    rates: { p0: 3e5, p1: 6e4, p2: 3e4, r0: 4e5, r1: 6e4, r2: 3e4, P: 1e5, R: 8e4 },
+  },
+  u8mqtt: {
+    label: 'u8-mqtt',
+    family: 'js',
+    speaks: ({ qos }) => qos < 2,
+    windows: { p0: [100, 30, 1000], p1: [100, 30, 1000], P: [100, 10, 30], r1: acknowledged },
+    rates: { p0: 6e4, p1: 3e4, r0: 3e4, r1: 2e4, P: 3e4, R: 1e4 },
+  },
+  pahojs: {
+    label: 'paho-mqtt',
+    family: 'js',
+    speaks: ({ version }) => version === '3.1.1',
+    windows: {
+      p0: [100, 30, 300],
+      p1: [100, 20, 1000],
+      p2: [100, 20, 1000],
+      P: [100, 10, 30],
+      r1: acknowledged,
+      r2: acknowledged,
+    },
+    rates: { p0: 4e4, p1: 2e4, p2: 1e4, r0: 1e5, r1: 4e4, r2: 2e4, P: 3e4, R: 2e4 },
+  },
+  awscrt: {
+    label: 'aws-crt',
+    family: 'js',
+    speaks: ({ version, qos }) => version === '3.1.1' || qos < 2,
+    windows: {
+      p0: [100, 30, 1000],
+      p1: [100, 1000, 5000],
+      p2: [100, 1000, 5000],
+      P: [100, 10, 30],
+      r1: acknowledged,
+      r2: acknowledged,
+    },
+    rates: { p0: 6e4, p1: 5e4, p2: 3e4, r0: 2e5, r1: 9e4, r2: 5e4, P: 3e4, R: 4e4 },
+  },
+  mosquitto: {
+    label: 'libmosquitto',
+    family: 'c',
+    speaks: anyVersion,
+    windows: {
+      p0: [1000, 100, 10_000],
+      p1: [100, 20, 1000],
+      p2: [100, 20, 1000],
+      P: [100, 10, 1000],
+      r1: acknowledged,
+      r2: acknowledged,
+    },
+    rates: { p0: 2e5, p1: 9e4, p2: 4e4, r0: 1.1e5, r1: 7e4, r2: 4e4, P: 8e4, R: 5e4 },
+  },
+  paho: {
+    label: 'Paho C',
+    family: 'c',
+    speaks: anyVersion,
+    windows: {
+      p0: [100],
+      p1: [100, 20, 1000],
+      p2: [100, 20, 1000],
+      P: [100],
+      r1: acknowledged,
+      r2: acknowledged,
+    },
+    rates: { p0: 1.6e5, p1: 3.5e4, p2: 2e4, r0: 8e4, r1: 4.5e4, r2: 2e4, P: 8e4, R: 4e4 },
+  },
+  raw: {
+    label: 'raw net.Socket',
+    family: 'limit',
+    speaks: anyVersion,
+    windows: { r1: [16_384, 1000, 60_000], r2: [16_384, 1000, 60_000] },
+    fullWindow: true,
+    rates: { p0: 5e7, p1: 2e7, p2: 1e7, r0: 5e7, r1: 3e7, r2: 2e7, P: 3e5, R: 3e5 },
+  },
+  'raw-c': {
+    label: 'raw C',
+    family: 'limit-c',
+    speaks: anyVersion,
+    windows: { r1: [16_384, 1000, 60_000], r2: [16_384, 1000, 60_000] },
+    fullWindow: true,
+    rates: { p0: 6e7, p1: 4e7, p2: 3e7, r0: 5e7, r1: 3e7, r2: 2e7, P: 4e5, R: 3e5 },
+  },
+}
+
+/** The class of a workload's work, which windows and rates are listed by. */
+export const classOf = ({ role, qos, payload }) =>
+  payload > 4096 ? (role === 'publish' ? 'P' : 'R') : `${role === 'publish' ? 'p' : 'r'}${qos}`
+
+/**
+ * The windows to try. Petrel and the raw clients (`fullWindow`) publish with the window that the workload names; a
+ * workload whose window is the point of it (`fixedWindow`) has it for everybody; QoS 0 is not received in a window.
+ */
+export const windowsOf = (contestant, workload) => {
+  const list = contestant.windows[classOf(workload)] ?? [1000]
+  if (workload.role === 'receive') return workload.qos === 0 ? [1000] : list
+  if (workload.fixedWindow) return [workload.window]
+  if (contestant.fullWindow) return workload.window ? [workload.window] : list.slice(0, 1)
+  return list
+}

@@ -1,0 +1,145 @@
+// One run: a fresh peer on core 1, a fresh client on core 0, both ended when it is over. A run counts only when the
+// peer has seen exactly what the client says it did.
+
+import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { fileURLToPath } from 'node:url'
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+const CLIENT_CORE = 0
+const PEER_CORE = 1
+const LIMIT = 45_000
+
+const children = new Set()
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+})
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130))
+
+export const pinned = cpus().length > 1 && process.platform === 'linux'
+
+/** Starts a process on one core; with `priority` in a scheduling group of its own, ahead of everything else. */
+const start = (core, command, parameters, priority) => {
+  const [program, ...rest] = pinned
+    ? ['taskset', '-c', String(core), command, ...parameters]
+    : [command, ...parameters]
+  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], detached: priority })
+  children.add(child)
+  if (priority) writeFileSync(`/proc/${child.pid}/autogroup`, '-20')
+  let output = ''
+  let errors = ''
+  child.stdout.on('data', (chunk) => {
+    output += chunk
+  })
+  child.stderr.on('data', (chunk) => {
+    errors += chunk
+  })
+  const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT)
+  const ended = new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code, signal) => {
+      clearTimeout(timer)
+      children.delete(child)
+      resolve({ code, signal, output, errors })
+    })
+  })
+  return { child, ended }
+}
+
+const firstLine = ({ child, ended }) =>
+  new Promise((resolve, reject) => {
+    let text = ''
+    child.stdout.on('data', (chunk) => {
+      text += chunk
+      if (text.includes('\n')) resolve(JSON.parse(text.slice(0, text.indexOf('\n'))))
+    })
+    ended.then(({ errors }) => reject(new Error(`the peer ended: ${errors.trim()}`)), reject)
+  })
+
+const flags = (values) => Object.entries(values).flatMap(([name, value]) => [`--${name}`, String(value)])
+
+const clientCommand = (id, family, node) => {
+  if (family === 'c' || family === 'limit-c') return [`${here}build/${id === 'raw-c' ? 'raw' : id}`]
+  return [node, `${here}client.mjs`, '--client', id]
+}
+
+/** Why the peer's counts do not agree with the run; undefined when they do. */
+const disagreement = ({ role, qos }, total, counts) => {
+  if (counts.violations > 0) return `${counts.violations} packets that MQTT forbids`
+  if (counts.outOfTime) return 'the peer ran out of time'
+  if (role === 'publish') {
+    const arrived = counts[`qos${qos}`]
+    if (arrived !== total) return `${arrived} of ${total} messages arrived`
+    if (qos === 2 && counts.releases !== total) return `${counts.releases} of ${total} PUBREL arrived`
+    return undefined
+  }
+  if (counts.sent !== total) return `${counts.sent} of ${total} messages were sent`
+  if (qos > 0 && counts.acknowledged !== total) return `${counts.acknowledged} of ${total} were acknowledged`
+  return undefined
+}
+
+/**
+ * Runs `count` messages after a warm-up of a fifth as many; returns { rate, seconds, cpu, rss, … } or { error }.
+ * `cpu` is in seconds for a million messages, `rss` in MiB at its peak.
+ */
+export const measure = async ({ id, family, workload, mode, window, version, count, node, priority }) => {
+  const { role, qos, payload, topics } = workload
+  const warmup = Math.max(2 * topics, Math.ceil(count / 5))
+  const total = warmup + count
+  const source = [
+    'source',
+    ...flags({ count: total, qos, payload, topics, window: Math.min(window, 65_535) }),
+  ]
+  const peer = start(PEER_CORE, `${here}build/peer`, role === 'publish' ? ['sink'] : source, priority)
+  const base = { count, warmup, window }
+  try {
+    const { port, ring } = await firstLine(peer)
+    const [command, ...parameters] = clientCommand(id, family, node)
+    const settings = {
+      role,
+      port,
+      version,
+      qos,
+      payload,
+      topics,
+      window,
+      count,
+      warmup,
+      ring,
+      ...(mode ? { mode } : {}),
+    }
+    const client = start(CLIENT_CORE, command, [...parameters, ...flags(settings)], priority)
+    const result = await client.ended
+    if (result.code !== 0) {
+      const said = result.errors
+        .trim()
+        .split('\n')
+        .filter((line) => /\S/.test(line))
+        .slice(0, 6)
+        .join(' | ')
+      return {
+        ...base,
+        error: result.signal ? `ended by ${result.signal}` : said || `exit code ${result.code}`,
+      }
+    }
+    const counts = JSON.parse((await peer.ended).output.trim().split('\n').at(-1))
+    const wrong = disagreement(workload, total, counts)
+    if (wrong) return { ...base, error: wrong }
+    const { seconds, cpu, rss } = JSON.parse(result.output.trim().split('\n').at(-1))
+    return {
+      ...base,
+      seconds,
+      rate: count / seconds,
+      cpu: (cpu / count) * 1e6,
+      cpuShare: cpu / seconds,
+      rss: rss / 1024,
+      peer: { reads: counts.reads, writes: counts.writes },
+    }
+  } catch (error) {
+    return { ...base, error: error.message }
+  } finally {
+    peer.child.kill()
+    await peer.ended.catch(() => {})
+  }
+}

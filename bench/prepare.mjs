@@ -1,0 +1,102 @@
+// Makes everything that a run needs and does not come with the repository: the peers from npm, the C programs, and
+// Petrel as its users have it, built, packed and unpacked into node_modules. What is missing is said, not fatal, except
+// the C compiler: the other side of every run is a C program.
+
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+const programs = [
+  { output: 'peer', source: 'peer/peer.c', libraries: [] },
+  { output: 'raw', source: 'clients/raw.c', libraries: [] },
+  {
+    output: 'mosquitto',
+    source: 'clients/mosquitto.c',
+    libraries: ['-lmosquitto'],
+    debian: 'libmosquitto-dev',
+  },
+  { output: 'paho', source: 'clients/paho.c', libraries: ['-lpaho-mqtt3c'], debian: 'libpaho-mqtt-dev' },
+]
+
+const lastLines = (text, count = 4) => text.trim().split('\n').slice(-count).join('\n    ')
+
+const run = (command, parameters, cwd) => {
+  const { status, stdout, stderr, error } = spawnSync(command, parameters, { cwd, encoding: 'utf8' })
+  return { ok: status === 0, output: error ? error.message : `${stdout}${stderr}` }
+}
+
+export const installPeers = () => {
+  if (existsSync(`${here}node_modules/mqtt`)) return
+  console.log('installing the npm peers (npm ci in bench/)')
+  const { ok, output } = run('npm', ['ci'], here)
+  if (!ok) throw new Error(`npm ci failed in bench/:\n    ${lastLines(output, 10)}`)
+}
+
+const changed = (source, output) => {
+  if (!existsSync(output)) return true
+  const newest = Math.max(statSync(source).mtimeMs, statSync(`${here}clients/common.h`).mtimeMs)
+  return newest > statSync(output).mtimeMs
+}
+
+/** Returns what could not be compiled, with the reason, by the names of contestants.mjs. */
+export const compile = () => {
+  mkdirSync(`${here}build`, { recursive: true })
+  const missing = {}
+  for (const { output, source, libraries, debian } of programs) {
+    const target = `${here}build/${output}`
+    if (!changed(here + source, target)) continue
+    const { ok, output: said } = run('cc', [
+      '-O2',
+      '-march=native',
+      '-o',
+      target,
+      here + source,
+      ...libraries,
+      '-lpthread',
+    ])
+    if (ok) continue
+    rmSync(target, { force: true })
+    if (!debian)
+      throw new Error(
+        `cc ${source} failed (a C compiler is needed, e.g. Debian's gcc):\n    ${lastLines(said)}`,
+      )
+    missing[output] = `not compiled: is Debian's ${debian} there?`
+  }
+  return missing
+}
+
+/** Builds, packs and unpacks Petrel; returns why not, or undefined. It has no dependencies, so unpacking installs it. */
+export const installPetrel = ({ build }) => {
+  const installed = `${here}node_modules/petrel`
+  if (!build)
+    return existsSync(`${installed}/package.json`) ? undefined : 'not installed, and --no-build was given'
+  rmSync(installed, { recursive: true, force: true })
+  const built = run('npm', ['run', 'build'], root)
+  if (!built.ok) return `npm run build failed:\n    ${lastLines(built.output, 8)}`
+  const to = `${here}build`
+  for (const name of readdirSync(to)) if (name.endsWith('.tgz')) rmSync(`${to}/${name}`)
+  const packed = run('npm', ['pack', '--ignore-scripts', '--pack-destination', to], root)
+  const tarball = readdirSync(to).find((name) => name.endsWith('.tgz'))
+  if (!packed.ok || !tarball) return `npm pack failed:\n    ${lastLines(packed.output)}`
+  mkdirSync(installed, { recursive: true })
+  const unpacked = run('tar', ['-xzf', `${to}/${tarball}`, '-C', installed, '--strip-components=1'])
+  if (!unpacked.ok) return `the tarball could not be unpacked: ${lastLines(unpacked.output)}`
+  const { dependencies = {} } = JSON.parse(readFileSync(`${installed}/package.json`, 'utf8'))
+  const names = Object.keys(dependencies)
+  if (names.length > 0) return `it has dependencies, which are not installed here: ${names.join(', ')}`
+  if (!existsSync(`${installed}/dist/index.js`)) return 'the package has no dist/index.js yet'
+  return undefined
+}
+
+/** Whether a JavaScript client can be loaded at all; the reason when not. */
+export const loads = (id, node) => {
+  const { ok, output } = run(node, [
+    '-e',
+    `import(${JSON.stringify(`${here}clients/${id}.mjs`)})` +
+      '.then(() => process.exit(0), (error) => { console.error(error.message); process.exit(1) })',
+  ])
+  return ok ? undefined : `does not load: ${lastLines(output, 1)}`
+}

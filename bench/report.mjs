@@ -1,0 +1,150 @@
+// From the rounds to what is read: medians, the best window of each client, ratios, the table, and whether the run is
+// void.
+
+import { contestants } from './contestants.mjs'
+import { keyOf, workloads } from './workloads.mjs'
+
+const median = (values) => {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+const summary = (rounds) => {
+  const rates = rounds.map(({ rate }) => rate)
+  return {
+    rate: median(rates),
+    least: Math.min(...rates),
+    most: Math.max(...rates),
+    rounds: rates.length,
+    cpu: median(rounds.map(({ cpu }) => cpu)),
+    rss: Math.max(...rounds.map(({ rss }) => rss)),
+    share: median(rounds.map(({ cpuShare }) => cpuShare)),
+  }
+}
+
+/** One row for each workload, client and mode: the window with the best median. */
+export const rowsOf = (plan) => {
+  const rows = []
+  for (const { id, client, mode, window, results } of plan) {
+    const good = results.filter(({ error }) => error === undefined)
+    const error = results.find((result) => result.error)?.error
+    const row = {
+      id,
+      key: keyOf(id, workloads[id], mode),
+      client,
+      mode,
+      window,
+      error,
+      ...(good.length > 0 && summary(good)),
+    }
+    const at = rows.findIndex((other) => other.key === row.key && other.client === client)
+    if (at < 0) rows.push(row)
+    else if ((row.rate ?? 0) > (rows[at].rate ?? 0)) rows[at] = row
+  }
+  return rows
+}
+
+const rateOf = (rows, id, match) => {
+  const rates = rows
+    .filter((row) => row.id === id && row.rate && match(contestants[row.client], row.client))
+    .map(({ rate }) => rate)
+  return rates.length > 0 ? Math.max(...rates) : undefined
+}
+
+const rounded = (value) => (value === undefined ? null : Number(value.toPrecision(3)))
+
+/** Petrel's rate over those of the others, by key; null where there is nothing to compare with. */
+export const ratiosOf = (rows) => {
+  const ratios = {}
+  for (const { id, key, client, rate } of rows) {
+    if (client !== 'petrel' || !rate) continue
+    const over = (other) => rounded(other && rate / other)
+    ratios[key] = {
+      mqtt: over(rateOf(rows, id, (_, name) => name === 'mqttjs')),
+      libmosquitto: over(rateOf(rows, id, (_, name) => name === 'mosquitto')),
+      limit: over(rateOf(rows, id, ({ family }) => family === 'limit')),
+      bestJs: over(rateOf(rows, id, ({ family }) => family === 'js')),
+      bestC: over(rateOf(rows, id, ({ family }) => family === 'c')),
+    }
+  }
+  return ratios
+}
+
+/** Where raw Node and raw C should be near each other and are not. */
+export const voidsOf = (rows) => {
+  const voids = []
+  for (const id of new Set(rows.map((row) => row.id))) {
+    const node = rateOf(rows, id, ({ family }) => family === 'limit')
+    const c = rateOf(rows, id, ({ family }) => family === 'limit-c')
+    if (!workloads[id].near || !node || !c) continue
+    const apart = Math.max(node, c) / Math.min(node, c) - 1
+    if (apart > 0.3) voids.push(`${id}: raw net.Socket and raw C are ${Math.round(100 * apart)} % apart`)
+  }
+  return voids
+}
+
+const digits = (value, count) =>
+  value.toLocaleString('en-US', { minimumFractionDigits: count, maximumFractionDigits: count })
+
+const rateText = (rate, payload) => {
+  if (payload > 4096) return digits((rate * payload) / 1e9, 2)
+  return rate < 1e6 ? digits(rate / 1e3, 0) : digits(rate / 1e3, 0)
+}
+
+const table = (head, body) => {
+  const widths = head.map((title, i) => Math.max(title.length, ...body.map((line) => line[i].length)))
+  const line = (cells) =>
+    `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join(' | ')} |`
+  const rule = `|${widths.map((width, i) => (i === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`
+  return [line(head), rule, ...body.map(line)].join('\n')
+}
+
+/** The table of one workload, in Markdown. */
+const workloadTable = (id, rows, ratios) => {
+  const { title, payload, role, qos, fixedWindow } = workloads[id]
+  const unit = payload > 4096 ? 'GB/s' : 'k msg/s'
+  const windowless = role === 'receive' && qos === 0
+  const times = (value, by) => (value === undefined || value === null ? '–' : digits(value, 1) + by)
+  const body = rows.map((row) => {
+    const label = `${contestants[row.client].label}${row.mode ? ` ${row.mode}` : ''}`
+    if (!row.rate) return [label, '–', `failed: ${row.error}`.slice(0, 60), '', '', '', '', '', '']
+    const ratio = row.client === 'petrel' ? ratios[row.key] : {}
+    const hasWindow =
+      !windowless && !['send'].includes(row.mode) && !(row.client.startsWith('raw') && qos === 0)
+    return [
+      label,
+      hasWindow ? digits(row.window, 0) : '–',
+      `${rateText(row.rate, payload)} (${rateText(row.least, payload)}–${rateText(row.most, payload)})`,
+      row.cpu.toFixed(3),
+      digits(row.rss, 0),
+      String(row.rounds),
+      times(ratio.mqtt, '×'),
+      times(ratio.bestC, '×'),
+      times(ratio.limit && ratio.limit * 100, ' %'),
+    ]
+  })
+  const head = [
+    'client',
+    'window',
+    `${unit}, median (min–max)`,
+    'CPU s / M msg',
+    'peak RSS MiB',
+    'rounds',
+    '÷ MQTT.js',
+    '÷ best C',
+    '% of raw net.Socket',
+  ]
+  return `### ${id}: ${title}${fixedWindow ? ' for everybody' : ''}\n\n${table(head, body)}\n`
+}
+
+export const report = (rows, ratios) =>
+  [...new Set(rows.map((row) => row.id))]
+    .map((id) =>
+      workloadTable(
+        id,
+        rows.filter((row) => row.id === id),
+        ratios,
+      ),
+    )
+    .join('\n')

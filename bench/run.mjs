@@ -1,0 +1,228 @@
+// `npm run bench`: Petrel beside its peers and the physical limit, in one run on one machine.
+//
+//   --quick              within a minute: short runs, one window each; MQTT.js, the raw socket and Petrel
+//                        (and libmosquitto with --json, which prints the ratio to it)
+//   --json               at the end one line: {"ratios":{"W1":{"mqtt":n,"libmosquitto":n,"limit":n},…}}
+//   --only W1,W2         these workloads (workloads.mjs)
+//   --clients a,b        these clients (contestants.mjs)
+//   --rounds n           5, quick 3
+//   --seconds n          the time that one run should measure: 1, quick 0.2
+//   --version 3.1.1|5    of MQTT: 3.1.1
+//   --node PATH          another Node for the JavaScript clients
+//   --no-build           measure Petrel as it was installed by the last run
+//   --priority           ahead of everything else on the machine (Linux, root): for one that is not quiet
+//
+// A round is one run of everything: clients are interleaved, so that what changes on the machine meets all of them.
+// Before the rounds, one run of each finds out how long it must be (a quick run takes guesses for the first round).
+// The rounds go to results/: a full run's into a file with its date, a quick one's into quick.json, which is ignored.
+
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpus, loadavg, release, totalmem } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { classOf, contestants, windowsOf } from './contestants.mjs'
+import { measure, pinned } from './measure.mjs'
+import { compile, installPeers, installPetrel, loads } from './prepare.mjs'
+import { ratiosOf, report, rowsOf, voidsOf } from './report.mjs'
+import { workloads } from './workloads.mjs'
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+const QUICK_BUDGET = 50_000
+const begun = performance.now()
+
+const { values: flags } = parseArgs({
+  options: {
+    quick: { type: 'boolean' },
+    json: { type: 'boolean' },
+    only: { type: 'string' },
+    clients: { type: 'string' },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    version: { type: 'string', default: '3.1.1' },
+    node: { type: 'string', default: process.execPath },
+    'no-build': { type: 'boolean' },
+    priority: { type: 'boolean' },
+  },
+})
+
+const stop = (message) => {
+  console.error(message)
+  process.exit(2)
+}
+
+const choose = (text, known, what) => {
+  const chosen = text
+    .split(',')
+    .map((name) => name.trim())
+    .filter(Boolean)
+  for (const name of chosen) {
+    if (!(name in known)) stop(`there is no ${what} ${name}; there are ${Object.keys(known).join(', ')}`)
+  }
+  return chosen
+}
+
+const number = (text, fallback) => {
+  const value = Number(text ?? fallback)
+  if (!(value > 0)) stop(`${text} is not a number above 0`)
+  return value
+}
+
+if (!['3.1.1', '5'].includes(flags.version))
+  stop(`there is no MQTT version ${flags.version} here: 3.1.1 or 5`)
+const rounds = Math.ceil(number(flags.rounds, flags.quick ? 3 : 5))
+const seconds = number(flags.seconds, flags.quick ? 0.2 : 1)
+const chosenWorkloads = flags.only
+  ? choose(flags.only, workloads, 'workload')
+  : Object.keys(workloads).filter((id) => !flags.quick || workloads[id].quick)
+const quickClients = ['mqttjs', ...(flags.json ? ['mosquitto'] : []), 'raw', 'petrel']
+const asked = flags.clients?.replace('libmosquitto', 'mosquitto')
+const chosenClients = asked
+  ? choose(asked, contestants, 'client')
+  : flags.quick
+    ? quickClients
+    : Object.keys(contestants)
+
+/** Everything that must be there; returns the clients that are, and why the others are not. */
+const prepare = () => {
+  installPeers()
+  const missing = compile()
+  if (chosenClients.includes('petrel')) {
+    const reason = installPetrel({ build: !flags['no-build'] })
+    if (reason) missing.petrel = reason
+  }
+  for (const id of chosenClients) {
+    if (missing[id] || ['c', 'limit-c'].includes(contestants[id].family)) continue
+    const reason = loads(id, flags.node)
+    if (reason) missing[id] = reason
+  }
+  const present = chosenClients.filter((id) => !missing[id])
+  return {
+    present,
+    missing: Object.fromEntries(chosenClients.filter((id) => missing[id]).map((id) => [id, missing[id]])),
+  }
+}
+
+const planOf = (present) =>
+  chosenWorkloads.flatMap((id) => {
+    const workload = workloads[id]
+    return present
+      .filter((client) => contestants[client].speaks({ ...workload, version: flags.version }))
+      .flatMap((client) => {
+        const windows = windowsOf(contestants[client], workload).slice(0, flags.quick ? 1 : 3)
+        const modes = client === 'petrel' ? workload.modes : [undefined]
+        const rate = contestants[client].rates[classOf(workload)]
+        return modes.flatMap((mode) =>
+          windows.map((window) => ({ id, client, mode, window, rate, results: [] })),
+        )
+      })
+  })
+
+const runOne = (entry) =>
+  measure({
+    id: entry.client,
+    family: contestants[entry.client].family,
+    workload: workloads[entry.id],
+    mode: entry.mode,
+    window: entry.window,
+    version: flags.version,
+    count: Math.max(500, Math.round(entry.rate * seconds)),
+    node: flags.node,
+    priority: flags.priority,
+  })
+
+const overdue = () => flags.quick && performance.now() - begun > QUICK_BUDGET
+
+const note = (text) => {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
+}
+
+/** One run of every entry; stops in the middle when a quick run's time is up. */
+const roundOf = async (plan, name, keep) => {
+  for (const entry of plan) {
+    if (overdue()) return
+    if (entry.results.filter(({ error }) => error).length > 1) continue
+    note(
+      `${name}: ${entry.id} ${contestants[entry.client].label} ${entry.mode ?? ''} window ${entry.window} `,
+    )
+    const result = await runOne(entry)
+    if (result.rate) entry.rate = result.rate
+    if (keep || result.error) entry.results.push(result)
+  }
+}
+
+const machine = () => ({
+  cpu: cpus()[0]?.model.trim(),
+  cores: cpus().length,
+  memoryGiB: Math.round(totalmem() / 2 ** 30),
+  system: `${process.platform} ${release()}`,
+})
+
+const { present, missing } = prepare()
+for (const [id, reason] of Object.entries(missing)) console.log(`without ${contestants[id].label}: ${reason}`)
+if (!pinned) console.log('client and peer share the cores as they come: pinning needs Linux and two cores')
+const nodeVersion = execFileSync(flags.node, ['--version'], { encoding: 'utf8' }).trim()
+if (pinned && spawnSync('taskset', ['--version']).error) stop('taskset is needed (util-linux)')
+
+const plan = planOf(present)
+const load = loadavg()[0]
+if (!flags.quick) await roundOf(plan, 'finding the lengths', false)
+for (let round = 1; round <= rounds && !overdue(); round++)
+  await roundOf(plan, `round ${round} of ${rounds}`, true)
+note('')
+
+const rows = rowsOf(plan.filter(({ results }) => results.length > 0))
+const ratios = ratiosOf(rows)
+const voids = voidsOf(rows)
+const date = new Date().toISOString()
+const command = ['npm run bench --', ...process.argv.slice(2)].join(' ')
+
+console.log(
+  `\n${date.slice(0, 10)}, MQTT ${flags.version}, Node ${nodeVersion}, ${Object.values(machine()).join(', ')} GiB`,
+)
+console.log(`${command}\n`)
+console.log(report(rows, ratios))
+if (overdue()) console.log('the minute was over before all rounds were\n')
+if (load > 0.7) console.log(`other work ran on this machine (load ${load.toFixed(1)} before the run)\n`)
+for (const reason of voids) console.log(`VOID: ${reason}\n`)
+
+const petrel = present.includes('petrel')
+  ? JSON.parse(readFileSync(`${here}node_modules/petrel/package.json`, 'utf8')).version
+  : undefined
+const name = flags.quick
+  ? 'quick'
+  : `${date.slice(0, 16).replace(':', '')}-node${nodeVersion.slice(1).split('.')[0]}-mqtt${flags.version}`
+mkdirSync(`${here}results`, { recursive: true })
+writeFileSync(
+  `${here}results/${name}.json`,
+  `${JSON.stringify(
+    {
+      date,
+      command,
+      machine: machine(),
+      load,
+      node: nodeVersion,
+      version: flags.version,
+      petrel,
+      seconds,
+      missing,
+      voids,
+      ratios,
+      rows,
+      rounds: plan.map(({ id, client, mode, window, results }) => ({ id, client, mode, window, results })),
+    },
+    null,
+    1,
+  )}\n`,
+)
+console.log(`raw results: bench/results/${name}.json`)
+
+if (flags.json) {
+  const printed = Object.fromEntries(
+    Object.entries(ratios).map(([key, { mqtt, libmosquitto, limit }]) => [
+      key,
+      { mqtt, libmosquitto, limit },
+    ]),
+  )
+  console.log(JSON.stringify({ ratios: printed }))
+}

@@ -1,0 +1,74 @@
+/**
+ * How many connection attempts a pool may have under way, and begin per second: after a broker's restart a thousand
+ * clients must not come at once. Those beyond wait in order.
+ */
+
+import type { Alarm, Alarms } from './alarms.ts'
+import type { Runtime } from './runtime.ts'
+
+interface Waiter {
+  readonly begin: () => void
+}
+
+export class AttemptBudget {
+  readonly #runtime: Runtime
+  readonly #alarm: Alarm
+  readonly #atOnce: number
+  readonly #perSecond: number
+  #underWay = 0
+  /** Attempts that may begin at once; grows with time up to one second's worth. */
+  #tokens: number
+  #countedAt: number
+  #waiters: Waiter[] = []
+
+  constructor(runtime: Runtime, alarms: Alarms, atOnce: number, perSecond: number) {
+    this.#runtime = runtime
+    this.#alarm = alarms.create(() => this.#advance())
+    this.#atOnce = atOnce
+    this.#perSecond = perSecond
+    this.#tokens = perSecond
+    this.#countedAt = runtime.now()
+  }
+
+  /** Resolves when an attempt may begin; `release` must be called when it is over. Rejects when aborted. */
+  acquire(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        begin: () => {
+          signal.removeEventListener('abort', aborted)
+          resolve()
+        },
+      }
+      const aborted = (): void => {
+        this.#waiters = this.#waiters.filter((other) => other !== waiter)
+        reject(signal.reason)
+      }
+      if (signal.aborted) return reject(signal.reason)
+      signal.addEventListener('abort', aborted, { once: true })
+      this.#waiters.push(waiter)
+      this.#advance()
+    })
+  }
+
+  release(): void {
+    this.#underWay -= 1
+    this.#advance()
+  }
+
+  #advance(): void {
+    const now = this.#runtime.now()
+    this.#tokens = Math.min(
+      this.#perSecond,
+      this.#tokens + ((now - this.#countedAt) / 1_000) * this.#perSecond,
+    )
+    this.#countedAt = now
+    while (this.#waiters.length > 0 && this.#underWay < this.#atOnce && this.#tokens >= 1) {
+      this.#tokens -= 1
+      this.#underWay += 1
+      this.#waiters.shift()?.begin()
+    }
+    if (this.#waiters.length > 0 && this.#tokens < 1) {
+      this.#alarm.set(now + ((1 - this.#tokens) / this.#perSecond) * 1_000)
+    }
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * One attempt at a connection: from the first URL to CONNACK, under one deadline and one signal.
+ *
+ * Several URLs are tried in order, the last good one first. `'auto'` speaks version 5 first, and 3.1.1 on a new
+ * network connection where the server does not know 5 (rule 2).
+ */
+
+import { ConnectionError, MqttError, RefusedError } from '../core/errors.ts'
+import type { ConnectPacket, ProtocolVersion } from '../core/packets/types.ts'
+import type { Dial } from '../transport/transport.ts'
+import type { Transport } from '../transport/transport.ts'
+import type { AttemptBudget } from './attempt-budget.ts'
+import type { Driver } from './driver.ts'
+import type { ResolvedOptions } from './options.ts'
+import { abortable } from './publisher.ts'
+
+export interface AttemptHost {
+  readonly options: ResolvedOptions
+  readonly dial: Dial
+  readonly budget: AttemptBudget
+  /** What is known of the servers, kept until the user's next `connect()`. */
+  readonly knowledge: ServerKnowledge
+  /** The CONNECT of this attempt; asks for credentials and authentication data. */
+  prepare(version: ProtocolVersion): Promise<ConnectPacket>
+  handleDialing(): void
+  /** The stream stands: makes and starts the driver, which tells `opened` or `failed` of this attempt. */
+  open(transport: Transport, connect: ConnectPacket): Driver
+}
+
+/** Which URL and which version worked last. */
+export class ServerKnowledge {
+  lastGood: URL | undefined = undefined
+  readonly versions: Map<string, ProtocolVersion> = new Map()
+  /** URLs that were tried: only the first time does a silent close count as "version 5 is not spoken here". */
+  readonly tried: Set<string> = new Set()
+}
+
+export class Attempt {
+  readonly #host: AttemptHost
+  readonly #controller = new AbortController()
+  #driver: Driver | undefined = undefined
+  #opened: (() => void) | undefined = undefined
+  #failed: ((error: unknown) => void) | undefined = undefined
+  /** How far it has come, for the time-out's message. */
+  #phase: 'tcp' | 'connack' = 'tcp'
+
+  constructor(host: AttemptHost) {
+    this.#host = host
+  }
+
+  get driver(): Driver | undefined {
+    return this.#driver
+  }
+
+  /** Tries until one connection stands. Rejects with the last error. */
+  async run(): Promise<void> {
+    const { options, knowledge } = this.#host
+    const { lastGood } = knowledge
+    const urls =
+      lastGood === undefined ? options.urls : [lastGood, ...options.urls.filter((url) => url !== lastGood)]
+    let failure: unknown
+    for (const url of urls) {
+      try {
+        await this.#tryUrl(url)
+        knowledge.lastGood = url
+        return
+      } catch (error) {
+        failure = error
+        if (this.#controller.signal.aborted) break
+      }
+    }
+    throw failure
+  }
+
+  /** Ends the attempt; nothing of it stays open. */
+  abort(error: unknown): void {
+    this.#controller.abort(error)
+    this.#failed?.(error)
+    this.#driver?.destroy()
+  }
+
+  /** `connectTimeout` is over. */
+  handleTimeout(): void {
+    const { connectTimeout } = this.#host.options
+    const where = this.#phase === 'connack' ? 'no CONNACK came' : 'no connection was made'
+    const message = `${where} within ${connectTimeout} ms (option connectTimeout)`
+    this.abort(new ConnectionError('connect-timeout', message, { phase: this.#phase }))
+  }
+
+  handleOpened(): void {
+    this.#opened?.()
+  }
+
+  handleFailed(error: unknown): void {
+    this.#failed?.(error)
+  }
+
+  async #tryUrl(url: URL): Promise<void> {
+    const { options, knowledge } = this.#host
+    if (options.protocolVersion !== 'auto') return this.#open(url, options.protocolVersion)
+    const version = knowledge.versions.get(url.href) ?? '5'
+    const first = !knowledge.tried.has(url.href)
+    knowledge.tried.add(url.href)
+    try {
+      await this.#open(url, version)
+      knowledge.versions.set(url.href, version)
+    } catch (error) {
+      if (version !== '5' || !isNotSpoken(error, first) || this.#controller.signal.aborted) throw error
+      await this.#openOlder(url, error)
+    }
+  }
+
+  async #openOlder(url: URL, first: unknown): Promise<void> {
+    try {
+      await this.#open(url, '3.1.1')
+      this.#host.knowledge.versions.set(url.href, '3.1.1')
+    } catch (error) {
+      if (error instanceof MqttError && error.cause === undefined) error.cause = first
+      throw error
+    }
+  }
+
+  async #open(url: URL, version: ProtocolVersion): Promise<void> {
+    const { signal } = this.#controller
+    const { budget, dial, options } = this.#host
+    this.#phase = 'tcp'
+    this.#host.handleDialing()
+    await budget.acquire(signal)
+    try {
+      const connect = await abortable(this.#host.prepare(version), signal)
+      const transport = await dial({ url, options }, signal)
+      if (signal.aborted) {
+        transport.destroy()
+        throw signal.reason
+      }
+      this.#phase = 'connack'
+      await new Promise<void>((resolve, reject) => {
+        this.#opened = resolve
+        this.#failed = reject
+        this.#driver = this.#host.open(transport, connect)
+      })
+    } finally {
+      budget.release()
+    }
+  }
+}
+
+/** Whether the server does not speak version 5, rule 2. */
+function isNotSpoken(error: unknown, first: boolean): boolean {
+  if (error instanceof RefusedError) return error.reasonCode === 0x84
+  return (
+    first && error instanceof ConnectionError && error.code === 'connection-lost' && error.phase === 'connack'
+  )
+}

@@ -1,0 +1,204 @@
+/**
+ * `publishAll` and `writable`: many messages, one promise, windowed.
+ *
+ * Messages are taken while the window and the queue have room; refilling happens once per inbound chunk, so no
+ * await, timer or closure is spent on a single message.
+ */
+
+import { ClosedError, UsageError } from '../core/errors.ts'
+import type { Delivery } from '../core/session/deliveries.ts'
+import type { DeliveryOwner, Publisher } from './publisher.ts'
+import type { DeliveryOptions, OutgoingMessage } from './publish-options.ts'
+
+export interface PublishAllOptions extends DeliveryOptions {
+  /** Messages of QoS 1 and 2 under way at once. Default: as many as the client may have in flight. */
+  readonly window?: number | undefined
+}
+
+export interface PublishAllResult {
+  /** Messages that were acknowledged, or at QoS 0 handed to the network. */
+  readonly published: number
+  readonly failed: number
+  /** The first 1,000 of them. `index` counts from 0 in the order of the iterable. */
+  readonly failures: readonly { readonly index: number; readonly error: unknown }[]
+}
+
+const MOST_FAILURES = 1_000
+
+export class Batch {
+  readonly #publisher: Publisher
+  readonly #defaults: DeliveryOptions
+  readonly #hasDefaults: boolean
+  readonly #window: number
+  #index = 0
+  #open = 0
+  #published = 0
+  #failed = 0
+  #qos0 = false
+  #failures: { index: number; error: unknown }[] = []
+  #wake: (() => void) | undefined = undefined
+  #hungry = false
+
+  constructor(
+    publisher: Publisher,
+    { window, signal: _signal, ...defaults }: PublishAllOptions,
+    largestWindow: number,
+  ) {
+    if (window !== undefined && !(Number.isInteger(window) && window >= 1)) {
+      throw new UsageError(
+        'invalid-option',
+        'window',
+        `expected a whole number of at least 1, got ${String(window)}`,
+      )
+    }
+    this.#publisher = publisher
+    this.#defaults = defaults
+    this.#hasDefaults = Object.keys(defaults).length > 0
+    this.#window = Math.min(window ?? largestWindow, largestWindow)
+  }
+
+  get full(): boolean {
+    return this.#open >= this.#window || !this.#publisher.hasRoom
+  }
+
+  /** Takes a message; what is wrong with it is a failure of its own. */
+  add(message: OutgoingMessage): void {
+    const index = this.#index++
+    try {
+      const options = this.#hasDefaults ? { ...this.#defaults, ...message } : message
+      if (options.qos) {
+        // The count goes up first: the message may settle before `take` returns.
+        this.#open += 1
+        this.#take(message, options, index)
+      } else {
+        this.#publisher.take(message.topic, message.payload, options, NOBODY)
+        this.#qos0 = true
+        this.#published += 1
+      }
+    } catch (error) {
+      // A closed client takes nothing any more: there is no point in asking the iterable for the rest.
+      if (error instanceof ClosedError) throw error
+      this.#fail(index, error)
+    }
+  }
+
+  /** Resolves when there may be room for more. */
+  room(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve
+      this.#hungry = true
+    })
+  }
+
+  /** Whoever waits for room looks again, whether or not there is any. */
+  wake(): void {
+    this.#hungry = false
+    this.#wake?.()
+  }
+
+  /** A turn is over: whoever waits for room looks again. */
+  handleTurn(): void {
+    if (!this.#hungry) return
+    if (this.#open >= this.#window || (this.#open > 0 && !this.#publisher.hasRoom)) return
+    this.wake()
+  }
+
+  /** Resolves when all that was taken has settled. */
+  async finish(): Promise<PublishAllResult> {
+    if (this.#qos0) await this.#publisher.handedOver().catch(() => {})
+    while (this.#open > 0) {
+      await new Promise<void>((resolve) => {
+        this.#finished = resolve
+      })
+    }
+    return { published: this.#published, failed: this.#failed, failures: this.#failures }
+  }
+
+  #finished: (() => void) | undefined = undefined
+
+  #take(message: OutgoingMessage, options: DeliveryOptions, index: number): void {
+    try {
+      this.#publisher.take(message.topic, message.payload, options, new Member(this, index))
+    } catch (error) {
+      this.#open -= 1
+      throw error
+    }
+  }
+
+  handleSettled(index: number, error: unknown): void {
+    this.#open -= 1
+    if (error === undefined) this.#published += 1
+    else this.#fail(index, error)
+    if (this.#open === 0) this.#finished?.()
+  }
+
+  #fail(index: number, error: unknown): void {
+    this.#failed += 1
+    if (this.#failures.length < MOST_FAILURES) this.#failures.push({ index, error })
+  }
+}
+
+/** Knows the place of its message in the batch. */
+class Member implements DeliveryOwner {
+  readonly #batch: Batch
+  readonly #index: number
+
+  constructor(batch: Batch, index: number) {
+    this.#batch = batch
+    this.#index = index
+  }
+
+  settle(_delivery: Delivery, error: unknown): void {
+    this.#batch.handleSettled(this.#index, error)
+  }
+}
+
+const NOBODY: DeliveryOwner = { settle: () => {} }
+
+/** Takes all messages of an iterable, then waits for what was taken. */
+export async function publishAll(
+  batch: Batch,
+  messages: Iterable<OutgoingMessage> | AsyncIterable<OutgoingMessage>,
+  signal: AbortSignal | undefined,
+): Promise<PublishAllResult> {
+  let failure: { error: unknown } | undefined
+  try {
+    if (Symbol.asyncIterator in messages) await takeAsync(batch, messages, signal)
+    else await takeSync(batch, messages, signal)
+  } catch (error) {
+    failure = { error }
+  }
+  if (signal?.aborted) throw signal.reason
+  const result = await batch.finish()
+  if (failure !== undefined) throw failure.error
+  return result
+}
+
+async function takeSync(
+  batch: Batch,
+  messages: Iterable<OutgoingMessage>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for (const message of messages) {
+    while (batch.full) {
+      await batch.room()
+      signal?.throwIfAborted()
+    }
+    batch.add(message)
+  }
+}
+
+async function takeAsync(
+  batch: Batch,
+  messages: AsyncIterable<OutgoingMessage>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for await (const message of messages) {
+    signal?.throwIfAborted()
+    while (batch.full) {
+      await batch.room()
+      signal?.throwIfAborted()
+    }
+    batch.add(message)
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * The options that only dialers understand. They pass through as the user gave them; here is checked what can be
+ * without knowing the platform: each dialer knows its own part.
+ */
+
+import { UsageError } from '../core/errors.ts'
+import type { DialOptions } from '../transport/transport.ts'
+import { checkFunction, checkObject, invalid, kindOf, shown } from './option-checks.ts'
+
+const PROXIES = ['http:', 'https:', 'socks5:']
+
+/** The options of the transport, and the path of a WebSocket when there is one among them. */
+export function checkDialOptions(given: DialOptions): DialOptions & { websocketPath: string | undefined } {
+  const { tls, socket, websocket, proxy, lookup } = given
+  if (tls !== undefined) checkObject('tls', tls)
+  if (socket !== undefined) checkObject('socket', socket)
+  if (lookup !== undefined) checkFunction('lookup', lookup)
+  if (proxy !== undefined) checkProxy(proxy)
+  return { tls, socket, websocket, proxy, lookup, websocketPath: pathOf(websocket) }
+}
+
+function pathOf(websocket: unknown): string | undefined {
+  const path = websocket === undefined ? undefined : checkObject('websocket', websocket)['path']
+  if (path === undefined) return undefined
+  if (typeof path !== 'string' || !path.startsWith('/')) {
+    throw invalid('websocket.path', 'a path that begins with /', path)
+  }
+  return path
+}
+
+function checkProxy(proxy: unknown): void {
+  const text = proxy instanceof URL ? proxy.href : proxy
+  if (typeof text !== 'string') throw invalid('proxy', 'a string or a URL', proxy)
+  let url: URL | undefined
+  try {
+    url = new URL(text)
+  } catch {
+    url = undefined
+  }
+  if (url !== undefined && PROXIES.includes(url.protocol) && url.hostname !== '') return
+  const expected = `expected ${PROXIES.map((scheme) => `${scheme}//host`).join(' or ')}`
+  // A proxy's password is as secret as a broker's.
+  const got = url === undefined ? `${kindOf(text)} that is no URL` : shown(`${url.protocol}//${url.host}`)
+  throw new UsageError('invalid-url', 'proxy', `${expected}, got ${got}`)
+}

@@ -1,0 +1,423 @@
+/**
+ * Hands received messages to the application, acknowledges them, and stops reading when it cannot keep up.
+ *
+ *     message ─► matching routes ─► handler … ─► acknowledgement
+ *                     │   busy: waits for its turn (concurrency)
+ *                     └── maxPending reached: held in order, then reading stops (rules 30, 31)
+ *
+ * A message that meets one simple handler which returns nothing takes the short way: no object, no queue.
+ */
+
+import { ConnectionError, MqttError } from '../core/errors.ts'
+import type { IncomingMessage } from '../core/packets/publish.ts'
+import type { Alarm, Alarms } from './alarms.ts'
+import type { Driver } from './driver.ts'
+import { type Events, isThenable } from './events.ts'
+import { Handling } from './handling.ts'
+import type { ResolvedOptions } from './options.ts'
+import type { Statistics } from './statistics.ts'
+import type { Route, Subscriptions } from './subscriptions.ts'
+
+/** A handler that has not settled after this many ms is reported once, rule 20. */
+const SLOW_HANDLER = 60_000
+
+/** "Implementation specific error": a handler failed, or a message was left in the buffer of a stream. */
+export const HANDLER_FAILED = 0x83
+
+export class Dispatcher {
+  readonly #subscriptions: Subscriptions
+  readonly #events: Events
+  readonly #options: ResolvedOptions
+  readonly #statistics: Statistics
+  readonly #alarm: Alarm
+  readonly #stop: (error: MqttError) => void
+  readonly #finished = (handling: Handling): void => this.#handleFinished(handling)
+
+  #driver: Driver | undefined = undefined
+  /** Handlers that run, and messages that wait for them; oldest first. */
+  readonly #pending = new Set<Handling>()
+  /** Messages that came while `maxPending` was reached, in order. */
+  #held: IncomingMessage[] = []
+  #heldBytes = 0
+  /** QoS 2 messages whose ids must be recorded before a handler is called. */
+  #awaitingStore: { position: number; message: IncomingMessage; routes: readonly Route[]; driver: Driver }[] =
+    []
+  /** Messages of a resumed session that nobody wants yet, rule 29. */
+  #unmatched: { message: IncomingMessage; driver: Driver }[] = []
+  #unmatchedUntil = -Infinity
+  #stoppedAt = Infinity
+  /** Streams whose buffers are full. */
+  readonly #full = new Set<Route>()
+
+  constructor(
+    parts: { subscriptions: Subscriptions; events: Events; statistics: Statistics; alarms: Alarms },
+    options: ResolvedOptions,
+    stop: (error: MqttError) => void,
+  ) {
+    this.#subscriptions = parts.subscriptions
+    this.#events = parts.events
+    this.#statistics = parts.statistics
+    this.#options = options
+    this.#stop = stop
+    this.#alarm = parts.alarms.create((now) => this.#handleAlarm(now))
+  }
+
+  /** Handlers that have not finished, and messages that wait. */
+  get pending(): number {
+    return this.#pending.size + this.#held.length + this.#unmatched.length
+  }
+
+  handleConnected(driver: Driver, sessionPresent: boolean): void {
+    this.#driver = driver
+    this.#dropHeld()
+    this.#unmatched = []
+    this.#unmatchedUntil = sessionPresent ? driver.now + this.#options.unmatchedTimeout : -Infinity
+  }
+
+  /** The connection is gone: what was held will be sent again by the server. */
+  handleGone(driver: Driver): void {
+    if (driver !== this.#driver) return
+    this.#driver = undefined
+    this.#dropHeld()
+    this.#unmatched = []
+    this.#stoppedAt = Infinity
+  }
+
+  handleMessage(message: IncomingMessage, driver: Driver): void {
+    if (this.#isFull) return this.#hold(message, driver)
+    this.#dispatch(message, driver)
+  }
+
+  /** A route was added: messages that nobody wanted may be wanted now. */
+  handleRoute(): void {
+    if (this.#unmatched.length === 0) return
+    const unmatched = this.#unmatched
+    this.#unmatched = []
+    for (const { message, driver } of unmatched) this.#dispatch(message, driver)
+  }
+
+  /** A route was removed: what waits for it counts as handled. */
+  handleRemoved(route: Route, reasonCode = 0): void {
+    const waiting = route.waiting
+    route.waiting = []
+    this.#full.delete(route)
+    for (const handling of waiting) {
+      if (reasonCode > 0) this.#statistics.messagesDropped += 1
+      handling.finish(route, reasonCode)
+    }
+  }
+
+  /** An answer is awaited now that was not, or the other way round: reading may have to go on. */
+  reconsider(): void {
+    this.#updateReading()
+  }
+
+  /** A stream is done with a message. */
+  release(handling: Handling, route: Route, reasonCode = 0): void {
+    route.running -= 1
+    if (route.running < route.highWaterMark) this.#full.delete(route)
+    handling.finish(route, reasonCode)
+    this.#next(route)
+  }
+
+  cancel(): void {
+    this.#alarm.cancel()
+  }
+
+  #dispatch(message: IncomingMessage, driver: Driver): void {
+    const routes = this.#subscriptions.match(message.name, message.topic)
+    const listened = this.#events.has('message')
+    if (routes.length === 1 && !listened) {
+      const route = routes[0] as Route
+      if (route.running === 0 && route.ack !== 'manual' && route.take === undefined) {
+        return this.#callAlone(message, route, driver)
+      }
+    }
+    if (routes.length === 0 && !listened) return this.#handleUnmatched(message, driver)
+    this.#handle(message, routes, driver)
+  }
+
+  /** The short way. */
+  #callAlone(message: IncomingMessage, route: Route, driver: Driver): void {
+    if (route.ack === 'received' && message.qos > 0) {
+      driver.connection.acknowledge(message)
+      if (message.qos === 2 && driver.connection.session.journal !== undefined) {
+        return this.#handleWhenStored(message, [route], driver)
+      }
+    }
+    if (!route.borrowed) driver.connection.keep(message)
+    let result: unknown
+    try {
+      result = route.handler(message)
+    } catch (error) {
+      this.#fail(error, message, driver)
+      if (this.#options.onHandlerError !== 'acknowledge') return
+      if (message.qos > 0 && route.ack === 'handled') driver.connection.acknowledge(message, HANDLER_FAILED)
+      return
+    }
+    if (isThenable(result)) {
+      const handling = new Handling(message, driver, this.#finished)
+      handling.expect(route)
+      this.#track(handling)
+      route.running += 1
+      return this.#await(result, handling, route)
+    }
+    if (message.qos > 0 && route.ack === 'handled') driver.connection.acknowledge(message)
+  }
+
+  /** Several handlers, listeners, streams, acknowledgement by hand. */
+  #handle(message: IncomingMessage, routes: readonly Route[], driver: Driver): void {
+    if (message.qos === 2 && driver.connection.session.journal !== undefined) {
+      if (routes.length > 0 && routes.every((route) => route.ack === 'received')) {
+        driver.connection.acknowledge(message)
+        return this.#handleWhenStored(message, routes, driver)
+      }
+    }
+    this.#handleNow(message, routes, driver)
+  }
+
+  /** `ack: 'received'` at QoS 2 with a store: the id is recorded before a handler is called, rule 18. */
+  #handleWhenStored(message: IncomingMessage, routes: readonly Route[], driver: Driver): void {
+    driver.connection.keep(message)
+    const position = driver.connection.session.journal?.position ?? 0
+    this.#awaitingStore.push({ position, message, routes, driver })
+  }
+
+  /** Records are durable: messages that waited for that are handed over. */
+  handleStored(upTo: number): void {
+    while (this.#awaitingStore.length > 0 && (this.#awaitingStore[0]?.position ?? Infinity) <= upTo) {
+      const next = this.#awaitingStore.shift()
+      if (next !== undefined) this.#handleNow(next.message, next.routes, next.driver)
+    }
+  }
+
+  #handleNow(message: IncomingMessage, routes: readonly Route[], driver: Driver): void {
+    driver.connection.keep(message)
+    const handling = new Handling(message, driver, this.#finished)
+    this.#track(handling)
+    for (const route of routes) handling.expect(route)
+    for (const route of routes) {
+      if (route.active && route.running < route.concurrency && route.waiting.length === 0) {
+        this.#call(handling, route)
+      } else if (route.active) {
+        message.detach()
+        route.waiting.push(handling)
+      } else handling.finish(route)
+    }
+    this.#events.emit('message', message)
+    handling.begin()
+    if (this.#isFull) this.#updateReading()
+  }
+
+  #call(handling: Handling, route: Route): void {
+    const { message, driver } = handling
+    route.running += 1
+    if (route.take !== undefined) {
+      message.detach()
+      if (route.running >= route.highWaterMark) this.#full.add(route)
+      return route.take(handling)
+    }
+    try {
+      const result: unknown = route.handler(message)
+      if (isThenable(result)) return this.#await(result, handling, route)
+      this.release(handling, route)
+    } catch (error) {
+      this.#fail(error, message, driver)
+      if (this.#options.onHandlerError === 'acknowledge') this.release(handling, route, HANDLER_FAILED)
+      else this.#abandon(handling, route)
+    }
+  }
+
+  #await(result: PromiseLike<unknown>, handling: Handling, route: Route): void {
+    if (handling.startedAt === 0) handling.startedAt = handling.driver.now
+    this.#alarm.set(handling.startedAt + this.#patience)
+    result.then(
+      () => {
+        if (!handling.expired) this.release(handling, route)
+      },
+      (error: unknown) => {
+        if (!handling.expired) this.#handleRejected(error, handling, route)
+      },
+    )
+  }
+
+  #handleRejected(error: unknown, handling: Handling, route: Route): void {
+    this.#fail(error, handling.message, handling.driver)
+    if (this.#options.onHandlerError === 'acknowledge') this.release(handling, route, HANDLER_FAILED)
+    else this.#abandon(handling, route)
+  }
+
+  /** The message stays unacknowledged: the connection ends, and the server sends it again. */
+  #abandon(handling: Handling, route: Route): void {
+    route.running -= 1
+    this.#pending.delete(handling)
+    this.#next(route)
+  }
+
+  #next(route: Route): void {
+    while (route.running < route.concurrency) {
+      const handling = route.waiting.shift()
+      if (handling === undefined) return
+      this.#call(handling, route)
+    }
+  }
+
+  #fail(cause: unknown, message: IncomingMessage, driver: Driver): void {
+    const policy = this.#options.onHandlerError
+    const text = cause instanceof Error ? cause.message : String(cause)
+    const error = new MqttError(
+      'handler-failed',
+      `a handler failed on a message to "${message.topic}": ${text}`,
+      cause,
+    )
+    this.#events.emit('error', { error, message })
+    if (policy === 'reconnect') driver.abort(error, HANDLER_FAILED)
+    else if (policy === 'stop') this.#stop(error)
+  }
+
+  #handleUnmatched(message: IncomingMessage, driver: Driver): void {
+    if (message.qos > 0 && this.#unmatchedUntil > driver.now) {
+      driver.connection.keep(message)
+      message.detach()
+      this.#unmatched.push({ message, driver })
+      this.#alarm.set(this.#unmatchedUntil)
+      return
+    }
+    this.#statistics.messagesUnmatched += 1
+    if (this.#events.has('unmatched')) {
+      driver.connection.keep(message)
+      this.#events.emit('unmatched', { message })
+    }
+    if (message.qos > 0) driver.connection.acknowledge(message)
+  }
+
+  #track(handling: Handling): void {
+    this.#pending.add(handling)
+  }
+
+  #handleFinished(handling: Handling): void {
+    this.#pending.delete(handling)
+    if (this.#held.length > 0 || this.#stoppedAt !== Infinity) this.#drain()
+  }
+
+  get #hasNoRoom(): boolean {
+    return this.#pending.size >= this.#options.maxPending || this.#full.size > 0
+  }
+
+  get #isFull(): boolean {
+    return this.#held.length > 0 || this.#hasNoRoom
+  }
+
+  /** There is no room: the message waits in order. */
+  #hold(message: IncomingMessage, driver: Driver): void {
+    driver.connection.keep(message)
+    message.detach()
+    this.#held.push(message)
+    this.#heldBytes += message.end - message.start
+    this.#updateReading()
+  }
+
+  /** Hands over what was held, as far as there is room. */
+  #drain(): void {
+    const driver = this.#driver
+    while (driver !== undefined && !this.#hasNoRoom) {
+      const message = this.#held.shift()
+      if (message === undefined) break
+      this.#heldBytes -= message.end - message.start
+      this.#dispatch(message, driver)
+    }
+    this.#updateReading()
+    driver?.touched()
+  }
+
+  #dropHeld(): void {
+    this.#held = []
+    this.#heldBytes = 0
+  }
+
+  /** Reading goes on while there is room, or while an answer of the server is awaited, which lies behind. */
+  #updateReading(): void {
+    const driver = this.#driver
+    if (driver === undefined) return
+    const { maxPendingBytes, operationTimeout } = this.#options
+    const full = this.#isFull
+    const awaits = driver.connection.awaitsAnswer
+    const reading = !full || (awaits && this.#heldBytes < maxPendingBytes)
+    driver.setReading(reading)
+    if (reading || !awaits) this.#stoppedAt = Infinity
+    else if (this.#stoppedAt === Infinity && operationTimeout > 0) {
+      this.#stoppedAt = driver.now
+      this.#alarm.set(this.#stoppedAt + operationTimeout)
+    }
+  }
+
+  /** ms until the oldest running handler is slow, or has failed. */
+  get #patience(): number {
+    const { handlerTimeout } = this.#options
+    return handlerTimeout > 0 ? Math.min(handlerTimeout, SLOW_HANDLER) : SLOW_HANDLER
+  }
+
+  #handleAlarm(now: number): void {
+    this.#endUnmatched(now)
+    this.#checkHandlers(now)
+    this.#checkDeadlock(now)
+  }
+
+  #endUnmatched(now: number): void {
+    if (this.#unmatched.length === 0) return
+    if (now < this.#unmatchedUntil) return this.#alarm.set(this.#unmatchedUntil)
+    this.#unmatchedUntil = -Infinity
+    this.handleRoute()
+    this.#driver?.touched()
+  }
+
+  #checkHandlers(now: number): void {
+    const { handlerTimeout } = this.#options
+    let next = Infinity
+    for (const handling of this.#pending) {
+      if (handling.startedAt === 0 || handling.expired) continue
+      const age = now - handling.startedAt
+      if (handlerTimeout > 0 && age >= handlerTimeout) {
+        this.#expire(handling, handlerTimeout)
+        continue
+      }
+      if (age >= SLOW_HANDLER && !handling.slow) this.#reportSlow(handling)
+      if (!handling.slow) next = Math.min(next, handling.startedAt + SLOW_HANDLER)
+      if (handlerTimeout > 0) next = Math.min(next, handling.startedAt + handlerTimeout)
+    }
+    this.#alarm.set(next)
+  }
+
+  #reportSlow(handling: Handling): void {
+    handling.slow = true
+    const { message } = handling
+    const text = `a handler of a message to "${message.topic}" has not finished after ${SLOW_HANDLER / 1_000} s`
+    this.#events.emit('error', { error: new MqttError('handler-slow', text), message })
+  }
+
+  #expire(handling: Handling, timeout: number): void {
+    handling.expired = true
+    const cause = new MqttError(
+      'handler-slow',
+      `it had not finished after ${timeout} ms (option handlerTimeout)`,
+    )
+    for (const route of handling.routes) this.#handleRejected(cause, handling, route)
+  }
+
+  #checkDeadlock(now: number): void {
+    const driver = this.#driver
+    if (this.#stoppedAt === Infinity || driver === undefined) return
+    const due = this.#stoppedAt + this.#options.operationTimeout
+    if (now < due) return this.#alarm.set(due)
+    this.#stoppedAt = Infinity
+    const error = new ConnectionError(
+      'backpressure-deadlock',
+      `handlers have left more than ${this.#options.maxPendingBytes} bytes of messages waiting for ` +
+        `${this.#options.operationTimeout} ms while answers of the server are awaited behind them ` +
+        '(options maxPending, maxPendingBytes)',
+      { phase: 'established' },
+    )
+    this.#events.emit('error', { error })
+    driver.abort(error, 0x97)
+  }
+}

@@ -1,0 +1,232 @@
+/**
+ * Pumps one Connection over one Transport: the only place where the machine and the network meet.
+ *
+ *     transport ─► handleData ─► events ─► owner
+ *     owner ─► connection ─► touched ─► records ─► output ─► transport
+ *
+ * Output leaves when enough has gathered, at the end of an inbound chunk, else after all microtasks: one write for
+ * many packets is worth more than everything else together.
+ */
+
+import type { Connection } from '../core/connection/connection.ts'
+import type { Closed, ConnectionEvent } from '../core/connection/events.ts'
+import type { MqttError } from '../core/errors.ts'
+import type { Transport, TransportReceiver } from '../transport/transport.ts'
+import type { Alarm, Alarms } from './alarms.ts'
+import type { Runtime } from './runtime.ts'
+
+/** Who is told what happens on the connection. */
+export interface DriverOwner {
+  handleEvent(event: ConnectionEvent, driver: Driver): void
+  /** All events of a turn have been handed out; output follows. */
+  handleTurn(): void
+  /** Records may be waiting. */
+  handleRecords(): void
+  /** The network has taken output. */
+  handleFlushed(driver: Driver): void
+  /** The stream is over, after the `closed` event. */
+  handleGone(driver: Driver): void
+}
+
+/** Output is written at once when this many bytes have gathered. */
+const FLUSH_AT = 65_536
+
+/** After DISCONNECT the peer has this long to close, ms; rule 6. */
+const CLOSE_TIMEOUT = 2_000
+
+export class Driver implements TransportReceiver {
+  readonly connection: Connection
+  readonly #transport: Transport
+  readonly #runtime: Runtime
+  readonly #owner: DriverOwner
+  readonly #alarm: Alarm
+  /** One function for all deferred flushes. */
+  readonly #deferred = (): void => this.#handleDeferred()
+
+  /** The time of this turn; read once per chunk or flush. */
+  #now: number
+  #scheduled = false
+  #pumping = false
+  #saturated = false
+  #reading = true
+  #held = false
+  #closed: Closed | undefined = undefined
+  #ended = false
+  #destroyAt = Infinity
+
+  constructor(
+    connection: Connection,
+    transport: Transport,
+    runtime: Runtime,
+    alarms: Alarms,
+    owner: DriverOwner,
+  ) {
+    this.connection = connection
+    this.#transport = transport
+    this.#runtime = runtime
+    this.#owner = owner
+    this.#now = runtime.now()
+    this.#alarm = alarms.create((now) => this.#handleAlarm(now))
+  }
+
+  /** More than the network takes at present has been written. */
+  get saturated(): boolean {
+    return this.#saturated
+  }
+
+  get reading(): boolean {
+    return this.#reading
+  }
+
+  /** The present time, without asking the clock again within a turn. */
+  get now(): number {
+    if (!this.#scheduled && !this.#pumping) this.#now = this.#runtime.now()
+    return this.#now
+  }
+
+  start(): void {
+    this.#transport.start(this)
+    this.touched()
+  }
+
+  setKeepsAlive(keepsAlive: boolean): void {
+    this.#transport.setKeepsAlive?.(keepsAlive)
+  }
+
+  // What the transport tells.
+
+  handleData(chunk: Uint8Array, kept: boolean): void {
+    this.#now = this.#runtime.now()
+    this.connection.handleData(chunk, kept, this.#now)
+    this.#pump()
+  }
+
+  handleWritten(): void {
+    this.connection.handleWritten(this.#runtime.now())
+  }
+
+  handleDrain(): void {
+    this.#saturated = false
+    this.#now = this.#runtime.now()
+    this.#pump()
+  }
+
+  handleEnd(error?: unknown): void {
+    this.#ended = true
+    this.#alarm.cancel()
+    this.connection.handleEnd(error, this.#runtime.now())
+    this.#pump()
+    this.#owner.handleGone(this)
+  }
+
+  // What the client wants.
+
+  /** The connection was asked for something: events and output follow, soon or after this turn. */
+  touched(): void {
+    if (this.#pumping) return
+    if (this.connection.pendingOutput >= FLUSH_AT && !this.#saturated) this.#flush()
+    if (this.#scheduled) return
+    this.#scheduled = true
+    this.#runtime.defer(this.#deferred)
+  }
+
+  /** The same for a QoS 0 publish, of which there may be millions. */
+  wrote(): void {
+    if (this.connection.pendingOutput >= FLUSH_AT && !this.#saturated && !this.#pumping) this.#flush()
+    if (this.#scheduled || this.#pumping) return
+    this.#scheduled = true
+    this.#runtime.defer(this.#deferred)
+  }
+
+  /** Hands out no further events until the application had its turn, rule 29. */
+  hold(): void {
+    this.#held = true
+    this.#runtime.defer(() => {
+      this.#held = false
+      this.#now = this.#runtime.now()
+      this.#pump()
+    })
+  }
+
+  /** Stops or begins reading, for back-pressure. */
+  setReading(reading: boolean): void {
+    if (reading === this.#reading || this.#closed !== undefined) return
+    this.#reading = reading
+    this.connection.handleReading(reading, this.now)
+    if (reading) {
+      this.#transport.resume()
+      this.touched()
+    } else this.#transport.pause()
+  }
+
+  /** Writes what there is now: before the stream is given up. */
+  flush(): void {
+    if (!this.#pumping) this.#pump()
+  }
+
+  /** Ends the connection for a reason of ours. */
+  abort(error: MqttError, reasonCode: number): void {
+    this.connection.abort(error, reasonCode, this.now)
+    this.touched()
+  }
+
+  /** Ends the stream at once; the server publishes the will. */
+  destroy(): void {
+    this.#transport.destroy()
+  }
+
+  #handleDeferred(): void {
+    this.#scheduled = false
+    this.#now = this.#runtime.now()
+    this.#pump()
+  }
+
+  #handleAlarm(now: number): void {
+    this.#now = now
+    if (now >= this.#destroyAt) return this.#transport.destroy()
+    this.connection.handleTimeout(now)
+    this.#pump()
+  }
+
+  /** Events, records, output, deadline: in this order, until nothing is left to do. */
+  #pump(): void {
+    if (this.#pumping) return
+    this.#pumping = true
+    const { connection } = this
+    while (!this.#held) {
+      const event = connection.nextEvent()
+      if (event === undefined) break
+      if (event.type === 'closed') this.#closed = event
+      this.#owner.handleEvent(event, this)
+    }
+    if (this.#held) connection.keepInput()
+    this.#owner.handleTurn()
+    this.#pumping = false
+    this.#flush()
+    if (this.#ended) return
+    if (this.#closed !== undefined) return this.#end()
+    this.#alarm.set(connection.nextDeadline())
+  }
+
+  #flush(): void {
+    const { connection } = this
+    this.#owner.handleRecords()
+    while (!this.#saturated && !this.#ended) {
+      const chunk = connection.nextOutput()
+      if (chunk === undefined) break
+      this.#saturated = !this.#transport.write(chunk)
+    }
+    this.#owner.handleFlushed(this)
+  }
+
+  /** Nothing more will come of this connection: what is encoded leaves, then the stream ends. */
+  #end(): void {
+    if (this.#destroyAt !== Infinity) return
+    this.#destroyAt = this.#runtime.now() + CLOSE_TIMEOUT
+    this.#reading = true
+    this.#transport.resume()
+    this.#transport.end()
+    this.#alarm.cancel()
+    this.#alarm.set(this.#destroyAt)
+  }
+}

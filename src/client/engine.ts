@@ -1,0 +1,539 @@
+/**
+ * What keeps a client connected: wanted or not, the next attempt, the connection that stands, and its end.
+ *
+ *     connect() ─► attempt ─► connected ─► lost ─► back-off ─► attempt …
+ *                     │            └─ disconnect(), destroy() ─► stopped
+ *                     └─ fails ─► back-off, or stopped when it was the first
+ *
+ * It owns the session, which outlives connections, and hands events of the connection to those whose they are.
+ */
+
+import { Connection } from '../core/connection/connection.ts'
+import type { Closed, Connected, ConnectionEvent } from '../core/connection/events.ts'
+import { Traffic } from '../core/connection/traffic.ts'
+import { ClosedError, MqttError } from '../core/errors.ts'
+import { mqtt311, mqtt5 } from '../core/packets/codec.ts'
+import { ReceivedTopics } from '../core/packets/received-topics.ts'
+import type { ConnectPacket, DisconnectPacket, ProtocolVersion } from '../core/packets/types.ts'
+import type { Delivery } from '../core/session/deliveries.ts'
+import { Session } from '../core/session/session.ts'
+import type { Transport } from '../transport/transport.ts'
+import type { Alarm } from './alarms.ts'
+import { Attempt, type AttemptHost, ServerKnowledge } from './attempt.ts'
+import { Backoff } from './backoff.ts'
+import { ConnectPacketMaker } from './connect-packet.ts'
+import { Driver, type DriverOwner } from './driver.ts'
+import type { ClientState, ConnectResult, Events } from './events.ts'
+import { Lifecycle } from './lifecycle.ts'
+import type { ResolvedOptions } from './options.ts'
+import type { PoolResources } from './pool-resources.ts'
+import { SessionKeeper } from './session-keeper.ts'
+import type { Statistics } from './statistics.ts'
+
+/** Those who are told what happens. */
+export interface EngineClient {
+  handleEvent(event: Exclude<ConnectionEvent, Closed | Connected>, driver: Driver): void
+  /** Asks the server for what must precede publishes. */
+  handleConnected(event: Connected, driver: Driver): void
+  handleGone(driver: Driver, error: MqttError): void
+  handleTurn(): void
+  handleFlushed(driver: Driver): void
+  handleStored(upTo: number): void
+  handleFailedDeliveries(deliveries: readonly Delivery[]): void
+  /** The client is closed: whatever waits gets the error. */
+  handleClosed(error: MqttError, kept: boolean): void
+  /** Nothing is owed and no handler runs. */
+  readonly isIdle: boolean
+}
+
+interface Deferred {
+  readonly promise: Promise<ConnectResult>
+  readonly resolve: (result: ConnectResult) => void
+  readonly reject: (error: unknown) => void
+}
+
+export class Engine implements DriverOwner, AttemptHost {
+  readonly options: ResolvedOptions
+  readonly resources: PoolResources
+  readonly traffic: Traffic = new Traffic()
+  readonly maker: ConnectPacketMaker
+  readonly backoff: Backoff
+  readonly #client: EngineClient
+  readonly #events: Events
+  readonly #statistics: Statistics
+  readonly #lifecycle: Lifecycle
+  readonly #keeper: SessionKeeper
+  readonly #topics = new ReceivedTopics()
+  /** Back-off, attempt time-out and drain: never two at once. */
+  readonly #alarm: Alarm
+  #alarmAt = Infinity
+  #whenDue: (() => void) | undefined = undefined
+
+  knowledge: ServerKnowledge = new ServerKnowledge()
+  /** The driver of the connection that stands. */
+  driver: Driver | undefined = undefined
+  /** Why nothing is taken any more. */
+  closedError: MqttError | undefined = undefined
+
+  #attempt: Attempt | undefined = undefined
+  #attempts = 0
+  #connecting: Deferred | undefined = undefined
+  #result: ConnectResult | undefined = undefined
+  /** A connection stood since `connect()`. */
+  #everConnected = false
+  #connectedAt = 0
+  #disconnecting: { promise: Promise<void>; resolve: () => void; packet: DisconnectPacket } | undefined =
+    undefined
+  #wasConnected = false
+  #keepsAlive = true
+  #holding = false
+
+  constructor(
+    client: EngineClient,
+    parts: { events: Events; statistics: Statistics; resources: PoolResources },
+    options: ResolvedOptions,
+    givenClientId: boolean,
+  ) {
+    const { runtime, alarms } = parts.resources
+    this.#client = client
+    this.#events = parts.events
+    this.#statistics = parts.statistics
+    this.options = options
+    this.resources = parts.resources
+    this.maker = new ConnectPacketMaker(options)
+    this.backoff = new Backoff(options.reconnect, () => runtime.random(), options.credentials !== undefined)
+    this.#lifecycle = new Lifecycle((from, to) => this.#handleState(from, to))
+    this.#alarm = alarms.create((now) => this.#handleAlarm(now))
+    this.#keeper = new SessionKeeper(options, givenClientId, runtime, {
+      handleStored: (upTo) => this.#handleStored(upTo),
+      handleStoreFailed: (error) => this.#handleStoreFailed(error),
+    })
+  }
+
+  get state(): ClientState {
+    return this.#lifecycle.state
+  }
+
+  get session(): Session {
+    return this.#keeper.session
+  }
+
+  get clientId(): string {
+    return this.#result?.settings.clientId ?? this.#keeper.clientId
+  }
+
+  get isConnected(): boolean {
+    return this.driver !== undefined && this.state === 'connected'
+  }
+
+  get result(): ConnectResult | undefined {
+    return this.#result
+  }
+
+  get now(): number {
+    return this.driver?.now ?? this.resources.runtime.now()
+  }
+
+  // What the user wants.
+
+  connect(signal: AbortSignal | undefined): Promise<ConnectResult> {
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    const { state } = this
+    if (state === 'connected' && this.#result !== undefined) return Promise.resolve(this.#result)
+    if (this.#disconnecting !== undefined) return this.#disconnecting.promise.then(() => this.connect(signal))
+    const connecting = (this.#connecting ??= createDeferred())
+    if (state === 'stopped' && this.#attempt === undefined) this.#begin()
+    else if (state === 'waiting') this.reconnectNow()
+    signal?.addEventListener('abort', () => this.#abortConnecting(connecting, signal.reason), { once: true })
+    return connecting.promise
+  }
+
+  /** The attempt that waits is made at once. */
+  reconnectNow(): void {
+    if (this.state === 'waiting' && this.#attempt === undefined) this.#startAttempt()
+  }
+
+  /** Rule 6. */
+  disconnect(drain: number, packet: DisconnectPacket): Promise<void> {
+    if (this.#disconnecting !== undefined) return this.#disconnecting.promise
+    if (this.state === 'stopped' && this.#attempt === undefined) {
+      this.closedError ??= closedError('disconnected', false)
+      this.#client.handleClosed(this.closedError, false)
+      return this.#keeper.close()
+    }
+    let resolve = (): void => {}
+    const promise = new Promise<void>((settle) => {
+      resolve = settle
+    })
+    this.#disconnecting = { promise, resolve, packet }
+    this.closedError = closedError('disconnected', false)
+    this.#wasConnected = this.state === 'connected'
+    this.#lifecycle.move('disconnecting')
+    this.#attempt?.abort(this.closedError)
+    if (this.driver === undefined) this.#finish()
+    else if (drain > 0 && !this.#client.isIdle) this.#setAlarm(this.now + drain, () => this.#sendDisconnect())
+    else this.#sendDisconnect()
+    return promise
+  }
+
+  /** No DISCONNECT: the server publishes the will. */
+  destroy(cause: unknown): void {
+    if (this.state === 'stopped' && this.#attempt === undefined && this.closedError !== undefined) return
+    const error = new ClosedError('destroyed', 'the client was destroyed', this.#keeper.isKept, cause)
+    this.#wasConnected = this.state === 'connected' || this.#wasConnected
+    this.#stop(error, cause)
+  }
+
+  setKeepsAlive(keepsAlive: boolean): void {
+    this.#keepsAlive = keepsAlive
+    this.driver?.setKeepsAlive(keepsAlive)
+    this.#attempt?.driver?.setKeepsAlive(keepsAlive)
+    this.#updateHold()
+  }
+
+  watchPackets(watched: boolean): void {
+    this.driver?.connection.watch(watched)
+  }
+
+  /** Records may be waiting. */
+  handleRecords(): void {
+    this.#keeper.flush()
+  }
+
+  // What the driver tells.
+
+  handleEvent(event: ConnectionEvent, driver: Driver): void {
+    if (event.type === 'connected') this.#handleConnected(event, driver)
+    else if (event.type === 'closed') this.#handleClosed(event, driver)
+    else {
+      if (event.type === 'sessionLost') this.#keeper.session = driver.connection.session
+      this.#client.handleEvent(event, driver)
+    }
+  }
+
+  handleTurn(): void {
+    this.#client.handleTurn()
+    if (this.#disconnecting !== undefined && this.#whenDue !== undefined && this.#client.isIdle)
+      this.#runAlarm()
+  }
+
+  handleFlushed(driver: Driver): void {
+    if (driver === this.driver) this.#client.handleFlushed(driver)
+  }
+
+  handleGone(driver: Driver): void {
+    if (this.#attempt?.driver === driver) this.#attempt.handleFailed(closedError('disconnected', false))
+    if (this.#disconnecting !== undefined && this.driver === undefined) this.#finish()
+  }
+
+  // What an attempt needs.
+
+  get dial(): AttemptHost['dial'] {
+    return this.options.dial ?? this.resources.dial
+  }
+
+  get budget(): AttemptHost['budget'] {
+    return this.resources.budget
+  }
+
+  prepare(version: ProtocolVersion): Promise<ConnectPacket> {
+    return this.maker.make(version, this.clientId, this.#attempts)
+  }
+
+  handleDialing(): void {
+    this.#lifecycle.move('dialing')
+  }
+
+  open(transport: Transport, connect: ConnectPacket): Driver {
+    const { options, resources, session } = this
+    const codec = connect.protocolVersion === '5' ? mqtt5 : mqtt311
+    this.#lifecycle.move('handshaking')
+    const connection = new Connection(
+      codec,
+      session,
+      {
+        connect,
+        maximumPacketSize: options.maximumPacketSize,
+        maxInflight: options.maxInflight,
+        maxInflightQos2: options.maxInflightQos2 ?? (codec.hasProperties ? options.maxInflight : 20),
+        topicAliases: options.topicAliases,
+        operationTimeout: options.operationTimeout,
+        pingTimeout: options.pingTimeout,
+        poisonLimit: options.poisonLimit,
+        onUnknownSession: options.onUnknownSession,
+        onSessionLost: options.onSessionLost,
+        slabs: resources.slabs,
+        topics: this.#topics,
+        traffic: this.traffic,
+        watched: this.#events.has('packet'),
+      },
+      resources.runtime.now(),
+    )
+    const driver = new Driver(connection, transport, resources.runtime, resources.alarms, this)
+    driver.setKeepsAlive(this.#keepsAlive)
+    driver.start()
+    return driver
+  }
+
+  // In the order in which they are called.
+
+  #begin(): void {
+    this.closedError = undefined
+    this.knowledge = new ServerKnowledge()
+    this.maker.begin()
+    this.backoff.reset()
+    this.#attempts = 0
+    this.#everConnected = false
+    this.#keeper.begin()
+    this.#startAttempt()
+  }
+
+  #startAttempt(): void {
+    this.#clearAlarm()
+    const attempt = new Attempt(this)
+    this.#attempt = attempt
+    this.#attempts += 1
+    this.#setAlarm(this.resources.runtime.now() + this.options.connectTimeout, () => attempt.handleTimeout())
+    this.#lifecycle.move('dialing')
+    this.#keeper
+      .open()
+      .then(() => (this.#attempt === attempt ? attempt.run() : undefined))
+      .catch((error: unknown) => this.#handleAttemptFailed(attempt, error))
+  }
+
+  #handleConnected(event: Connected, driver: Driver): void {
+    const reconnected = this.#everConnected
+    const { protocolVersion } = event.settings
+    const { sessionPresent, reasonCode, settings, adopted } = event
+    this.#clearAlarm()
+    this.driver = driver
+    this.#keeper.session = driver.connection.session
+    this.#connectedAt = driver.now
+    this.#everConnected = true
+    this.maker.handleConnected(settings)
+    this.#result = { sessionPresent, reasonCode, settings, protocolVersion, adopted }
+    this.#lifecycle.move('connected')
+    const attempt = this.#attempt
+    this.#attempt = undefined
+    attempt?.handleOpened()
+    this.#client.handleConnected(event, driver)
+    driver.connection.resume(driver.now)
+    driver.hold()
+    this.#connecting?.resolve(this.#result)
+    this.#connecting = undefined
+    if (reconnected) this.#statistics.reconnects += 1
+    this.#events.emit('connected', { ...this.#result, reconnected })
+    if (reconnected) this.#events.emit('resumed', { ...this.#result, reconnected })
+  }
+
+  #handleAttemptFailed(attempt: Attempt, error: unknown): void {
+    if (this.#attempt !== attempt) return
+    this.#attempt = undefined
+    this.#clearAlarm()
+    if (this.#disconnecting !== undefined) return
+    const retry = this.#everConnected || this.options.retryInitialConnect
+    const delay = retry ? this.backoff.next(error, this.#attempts) : 'stop'
+    this.#events.emit('connectFailed', {
+      error,
+      attempt: this.#attempts,
+      delay: delay === 'stop' ? undefined : delay,
+    })
+    if (delay !== 'stop') return this.#wait(delay)
+    if (this.#everConnected) return this.#giveUp(error)
+    this.#lifecycle.move('stopped')
+    void this.#keeper.close().catch(() => {})
+    this.#rejectConnecting(error)
+  }
+
+  #handleClosed(event: Closed, driver: Driver): void {
+    const { error, packet } = event
+    this.#keeper.session = driver.connection.session
+    if (driver !== this.driver) {
+      this.#attempt?.handleFailed(error ?? closedError('disconnected', false))
+      return
+    }
+    this.driver = undefined
+    const cause = error ?? this.closedError ?? closedError('disconnected', false)
+    this.#client.handleGone(driver, cause)
+    if (this.#disconnecting !== undefined || this.state === 'stopped') return
+    this.#attempts = 0
+    if (driver.now - this.#connectedAt >= this.backoff.resetAfter) this.backoff.reset()
+    const delay = this.backoff.next(cause, 1)
+    const willReconnect = delay !== 'stop'
+    this.#lifecycle.move(willReconnect ? 'waiting' : 'stopped')
+    if (willReconnect) this.#wait(delay)
+    this.#events.emit('disconnected', {
+      error,
+      reason: packet,
+      willReconnect,
+      delay: willReconnect ? delay : undefined,
+    })
+    this.#events.emit('interrupted', { error: cause })
+    if (!willReconnect) this.#giveUp(cause)
+  }
+
+  #wait(delay: number): void {
+    if (this.state !== 'waiting') this.#lifecycle.move('waiting')
+    this.#setAlarm(this.resources.runtime.now() + delay, () => this.#startAttempt())
+  }
+
+  #giveUp(error: unknown): void {
+    const closed = new ClosedError('disconnected', 'reconnecting was given up', this.#keeper.isKept, error)
+    this.#stop(closed, error)
+  }
+
+  #abortConnecting(connecting: Deferred, reason: unknown): void {
+    if (connecting !== this.#connecting) return
+    this.#connecting = undefined
+    connecting.promise.catch(() => {})
+    connecting.reject(reason)
+    const attempt = this.#attempt
+    this.#attempt = undefined
+    attempt?.abort(reason)
+    this.#clearAlarm()
+    if (this.state !== 'stopped') this.#lifecycle.move('stopped')
+    void this.#keeper.close().catch(() => {})
+  }
+
+  #sendDisconnect(): void {
+    const { driver } = this
+    const disconnecting = this.#disconnecting
+    this.#clearAlarm()
+    if (driver === undefined || disconnecting === undefined) return
+    const { reasonCode, properties } = disconnecting.packet
+    driver.flush()
+    driver.connection.disconnect(reasonCode, properties, driver.now)
+    driver.flush()
+  }
+
+  /** The stream is gone after `disconnect()`. */
+  #finish(): void {
+    const disconnecting = this.#disconnecting
+    if (disconnecting === undefined) return
+    const kept = this.#keeper.isKept
+    this.#attempt = undefined
+    this.#clearAlarm()
+    const error = closedError('disconnected', kept)
+    this.closedError = error
+    this.#rejectConnecting(error)
+    this.#settle(error, kept)
+    const ended = (): void => {
+      this.#disconnecting = undefined
+      this.#lifecycle.move('stopped')
+      const wasConnected = this.#wasConnected
+      this.#wasConnected = false
+      if (wasConnected) this.#tellDisconnected(undefined)
+      this.#events.emit('closed', { error: undefined })
+      disconnecting.resolve()
+    }
+    this.#keeper.close().then(ended, ended)
+  }
+
+  /** At once: no DISCONNECT, nobody waits. */
+  #stop(closed: ClosedError, cause: unknown): void {
+    const { driver } = this
+    const attempt = this.#attempt
+    const disconnecting = this.#disconnecting
+    const wasConnected = this.#wasConnected
+    this.#wasConnected = false
+    this.closedError = closed
+    this.driver = undefined
+    this.#attempt = undefined
+    this.#disconnecting = undefined
+    this.#clearAlarm()
+    if (this.state !== 'stopped') this.#lifecycle.move('stopped')
+    attempt?.abort(closed)
+    driver?.destroy()
+    if (driver !== undefined) this.#client.handleGone(driver, closed)
+    this.#rejectConnecting(closed)
+    this.#settle(closed, closed.kept)
+    void this.#keeper.close().catch(() => {})
+    if (wasConnected) this.#tellDisconnected(closed)
+    this.#events.emit('closed', { error: cause })
+    disconnecting?.resolve()
+  }
+
+  #settle(error: MqttError, kept: boolean): void {
+    this.#client.handleClosed(error, kept)
+    if (!kept) this.#keeper.discard()
+  }
+
+  #tellDisconnected(error: MqttError | undefined): void {
+    this.#events.emit('disconnected', { error, reason: undefined, willReconnect: false, delay: undefined })
+  }
+
+  #rejectConnecting(error: unknown): void {
+    const connecting = this.#connecting
+    this.#connecting = undefined
+    connecting?.reject(error)
+  }
+
+  #handleStored(upTo: number): void {
+    this.driver?.connection.handleStored(upTo, this.now)
+    this.#client.handleStored(upTo)
+    this.driver?.touched()
+  }
+
+  #handleStoreFailed(error: MqttError): void {
+    this.#events.emit('error', { error })
+    const { driver } = this
+    if (driver === undefined) return this.#client.handleFailedDeliveries(this.session.failUnstored(error))
+    driver.connection.handleStoreFailed(error, this.now)
+    driver.touched()
+  }
+
+  #handleState(from: ClientState, to: ClientState): void {
+    this.#updateHold()
+    this.#events.emit('state', { from, to })
+  }
+
+  /** While there is no socket, the timer of the pool keeps the process alive. */
+  #updateHold(): void {
+    const { state } = this
+    const hold = this.#keepsAlive && (state === 'waiting' || state === 'dialing')
+    if (hold === this.#holding) return
+    this.#holding = hold
+    if (hold) this.resources.alarms.hold()
+    else this.resources.alarms.release()
+  }
+
+  #setAlarm(at: number, whenDue: () => void): void {
+    this.#alarmAt = at
+    this.#whenDue = whenDue
+    this.#alarm.set(at)
+  }
+
+  #clearAlarm(): void {
+    this.#alarmAt = Infinity
+    this.#whenDue = undefined
+    this.#alarm.cancel()
+  }
+
+  #handleAlarm(now: number): void {
+    if (now < this.#alarmAt) return this.#alarm.set(this.#alarmAt)
+    this.#runAlarm()
+  }
+
+  #runAlarm(): void {
+    const whenDue = this.#whenDue
+    this.#clearAlarm()
+    whenDue?.()
+  }
+}
+
+function createDeferred(): Deferred {
+  let resolve: Deferred['resolve'] = () => {}
+  let reject: Deferred['reject'] = () => {}
+  const promise = new Promise<ConnectResult>((res, rej) => {
+    resolve = res
+    reject = rej
+  })
+  return { promise, resolve, reject }
+}
+
+function closedError(code: 'disconnected' | 'destroyed', kept: boolean): ClosedError {
+  const text = kept
+    ? 'the client was disconnected; what the session keeps is sent after the next connect()'
+    : 'the client was disconnected'
+  return new ClosedError(code, text, kept)
+}

@@ -1,0 +1,132 @@
+/** The client's events and how they are listened to. Listeners that throw cannot harm the engine. */
+
+import type { DeliveryState } from '../core/session/deliveries.ts'
+import type { NegotiatedSettings } from '../core/connection/negotiated.ts'
+import type { MqttError } from '../core/errors.ts'
+import type { ControlPacket, DisconnectPacket, ProtocolVersion, QoS } from '../core/packets/types.ts'
+import type { Message } from './message.ts'
+
+/** What `connect()` resolves with. */
+export interface ConnectResult {
+  /** The server kept the session. */
+  readonly sessionPresent: boolean
+  readonly reasonCode: number
+  readonly settings: NegotiatedSettings
+  readonly protocolVersion: ProtocolVersion
+  /** The server had a session that this side did not know; it was taken over as empty. */
+  readonly adopted: boolean
+}
+
+export interface ConnectedEvent extends ConnectResult {
+  /** False at the first connection after `connect()`. */
+  readonly reconnected: boolean
+}
+
+/** A message of QoS 1 or 2 that is owed. */
+export interface PendingDelivery {
+  readonly topic: string
+  readonly qos: QoS
+  readonly stage: DeliveryState
+  /** Wall-clock ms at which it was taken from the caller. */
+  readonly since: number
+  /** How often its PUBLISH was sent. */
+  readonly attempts: number
+  readonly packetId: number | undefined
+}
+
+/** Every event has one argument. */
+export interface ClientEvents {
+  /** Every CONNACK that accepts. */
+  connected: ConnectedEvent
+  /** Every attempt that fails, the first included; `delay` is the ms until the next, undefined when there is none. */
+  connectFailed: { readonly error: unknown; readonly attempt: number; readonly delay: number | undefined }
+  /** The end of every connection that had its CONNACK, `disconnect()` included. */
+  disconnected: {
+    readonly error: MqttError | undefined
+    /** The server's DISCONNECT, version 5. */
+    readonly reason: DisconnectPacket | undefined
+    readonly willReconnect: boolean
+    readonly delay: number | undefined
+  }
+  /** A connection was lost. */
+  interrupted: { readonly error: MqttError }
+  /** A connection followed one that was lost. */
+  resumed: ConnectedEvent
+  /** Once after `disconnect()` or `destroy()`, or when reconnecting is given up. */
+  closed: { readonly error: unknown }
+  /** Every message, after the filters' handlers. */
+  message: Message
+  /** A message that no handler wanted, rule 29. */
+  unmatched: { readonly message: Message }
+  /** Before a publish rejects. */
+  publishFailed: { readonly topic: string; readonly error: unknown }
+  /** A delivery without a caller has settled: restored from a store, or published `until: 'stored'`. */
+  deliverySettled: { readonly delivery: PendingDelivery; readonly error: MqttError | undefined }
+  /** Every packet; costs nothing without a listener. */
+  packet: { readonly direction: 'in' | 'out'; readonly packet: ControlPacket }
+  state: { readonly from: ClientState; readonly to: ClientState }
+  /** A handler's or a store's failure, back-pressure dead-lock. Without a listener it is reported by the runtime. */
+  error: { readonly error: MqttError; readonly message?: Message | undefined }
+}
+
+export type ClientState = 'stopped' | 'waiting' | 'dialing' | 'handshaking' | 'connected' | 'disconnecting'
+
+export type Listener<Event> = (event: Event) => void
+
+interface Registration {
+  readonly listener: Listener<never>
+  readonly once: boolean
+}
+
+export class Events {
+  readonly #report: (error: unknown) => void
+  readonly #listeners = new Map<keyof ClientEvents, readonly Registration[]>()
+
+  /** @param report what listeners throw, and errors that nobody listens to */
+  constructor(report: (error: unknown) => void) {
+    this.#report = report
+  }
+
+  has(name: keyof ClientEvents): boolean {
+    return this.#listeners.has(name)
+  }
+
+  on<Name extends keyof ClientEvents>(
+    name: Name,
+    listener: Listener<ClientEvents[Name]>,
+    once: boolean,
+  ): () => void {
+    const registration: Registration = { listener: listener as Listener<never>, once }
+    this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), registration])
+    return () => this.#off(name, registration)
+  }
+
+  emit<Name extends keyof ClientEvents>(name: Name, event: ClientEvents[Name]): void {
+    const registrations = this.#listeners.get(name)
+    if (registrations === undefined) {
+      if (name === 'error') this.#report((event as ClientEvents['error']).error)
+      return
+    }
+    for (const registration of registrations) {
+      if (registration.once) this.#off(name, registration)
+      try {
+        const result: unknown = (registration.listener as Listener<ClientEvents[Name]>)(event)
+        if (isThenable(result)) result.then(undefined, this.#report)
+      } catch (error) {
+        this.#report(error)
+      }
+    }
+  }
+
+  #off(name: keyof ClientEvents, registration: Registration): void {
+    const left = (this.#listeners.get(name) ?? []).filter((other) => other !== registration)
+    if (left.length > 0) this.#listeners.set(name, left)
+    else this.#listeners.delete(name)
+  }
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+  )
+}

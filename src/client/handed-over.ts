@@ -1,0 +1,66 @@
+/**
+ * Promises for QoS 0: resolved when the packet was handed to the network.
+ *
+ * One promise serves all publishes of one flush. While the network takes less than is written, the promises stay
+ * pending in order: awaiting them is back-pressure.
+ */
+
+import type { PublishResult } from './publisher.ts'
+
+interface Waiter {
+  promise: Promise<PublishResult>
+  resolve: (result: PublishResult) => void
+  reject: (error: unknown) => void
+  /** Resolved when this many bytes of the connection were taken. */
+  upTo: number
+}
+
+const HANDED_OVER: PublishResult = Object.freeze({
+  packetId: undefined,
+  reasonCode: 0,
+  properties: undefined,
+})
+
+export class HandedOver {
+  #current: Waiter | undefined = undefined
+  /** Those whose bytes the network has not taken yet, oldest first. */
+  #sealed: Waiter[] = []
+
+  /** The promise for what was written up to `upTo`. */
+  promise(upTo: number): Promise<PublishResult> {
+    const current = (this.#current ??= createWaiter())
+    current.upTo = upTo
+    return current.promise
+  }
+
+  handleFlushed(taken: number): void {
+    if (this.#current !== undefined) {
+      this.#sealed.push(this.#current)
+      this.#current = undefined
+    }
+    while (this.#sealed.length > 0 && (this.#sealed[0] as Waiter).upTo <= taken) {
+      this.#sealed.shift()?.resolve(HANDED_OVER)
+    }
+  }
+
+  /** The connection is gone: what it had not taken is lost. Returns whether there was any. */
+  fail(error: unknown): boolean {
+    const waiters = this.#current === undefined ? this.#sealed : [...this.#sealed, this.#current]
+    this.#sealed = []
+    this.#current = undefined
+    for (const waiter of waiters) {
+      waiter.promise.catch(() => {})
+      waiter.reject(error)
+    }
+    return waiters.length > 0
+  }
+}
+
+function createWaiter(): Waiter {
+  const waiter = { upTo: 0 } as Waiter
+  waiter.promise = new Promise((resolve, reject) => {
+    waiter.resolve = resolve
+    waiter.reject = reject
+  })
+  return waiter
+}

@@ -1,0 +1,86 @@
+/**
+ * One message on its way through the handlers that want it.
+ *
+ * It counts who is needed for the acknowledgement; the last one that is done gives it. Only messages that meet
+ * more than one simple, synchronous handler need one.
+ */
+
+import type { IncomingMessage } from '../core/packets/publish.ts'
+import type { Driver } from './driver.ts'
+import type { Route } from './subscriptions.ts'
+
+export class Handling {
+  readonly message: IncomingMessage
+  /** The connection that it came by, to which its acknowledgement belongs. */
+  readonly driver: Driver
+  /** The handlers that have not finished. */
+  readonly routes: Set<Route> = new Set()
+  /** Monotonic ms since when a handler runs. */
+  startedAt = 0
+  /** The application was told that it is slow. */
+  slow = false
+  /** Its handlers' time is over: what they do later is of no account. */
+  expired = false
+
+  readonly #finished: (handling: Handling) => void
+  #needed = 0
+  #manual = false
+  #reasonCode = 0
+  #acknowledged = false
+
+  constructor(message: IncomingMessage, driver: Driver, finished: (handling: Handling) => void) {
+    this.message = message
+    this.driver = driver
+    this.#finished = finished
+  }
+
+  /** Bytes that it holds in memory. */
+  get size(): number {
+    return this.message.end - this.message.start
+  }
+
+  /** A handler will be called. */
+  expect(route: Route): void {
+    const { ack } = route
+    this.routes.add(route)
+    if (ack === 'handled') this.#needed += 1
+    else if (ack === 'manual' && !this.#manual && this.message.qos > 0) {
+      this.#manual = true
+      this.#needed += 1
+      this.message.acknowledger = (_message, reasonCode) => this.#acknowledgeByHand(reasonCode)
+    }
+  }
+
+  /** All handlers are known: the acknowledgement may be due already. */
+  begin(): void {
+    this.#acknowledgeIfDue()
+    if (this.routes.size === 0) this.#finished(this)
+  }
+
+  /** A handler is done; a reason code of 0x80 and more says that it failed. */
+  finish(route: Route, reasonCode = 0): void {
+    if (!this.routes.delete(route)) return
+    if (reasonCode > this.#reasonCode) this.#reasonCode = reasonCode
+    if (route.ack === 'handled') {
+      this.#needed -= 1
+      this.#acknowledgeIfDue()
+    }
+    if (this.routes.size === 0) this.#finished(this)
+  }
+
+  #acknowledgeByHand(reasonCode: number): void {
+    if (!this.#manual) return
+    this.#manual = false
+    if (reasonCode > this.#reasonCode) this.#reasonCode = reasonCode
+    this.#needed -= 1
+    this.#acknowledgeIfDue()
+    this.driver.touched()
+  }
+
+  #acknowledgeIfDue(): void {
+    if (this.#needed > 0 || this.#acknowledged) return
+    this.#acknowledged = true
+    if (this.message.qos > 0) this.driver.connection.acknowledge(this.message, this.#reasonCode)
+    this.driver.touched()
+  }
+}

@@ -1,0 +1,412 @@
+/**
+ * The default of every option, and `resolveOptions`, which checks them all before anything is sent.
+ *
+ * Behind it there is one shape for both versions. The user's objects are read once and neither written to nor
+ * kept, so they may be changed and used again; for that reason nothing is cached by their identity either.
+ */
+
+import { UsageError } from '../core/errors.ts'
+import type { Properties, ProtocolVersion, WillMessage } from '../core/packets/types.ts'
+import type { SessionStore } from '../store/store.ts'
+import type { Dial, DialOptions } from '../transport/transport.ts'
+import { resolveUrls } from './broker-urls.ts'
+import type {
+  ClientOptions,
+  OnHandlerError,
+  OnSessionLost,
+  OnUnknownSession,
+  Options311,
+  Options5,
+  PoolOptions,
+  Resubscribe,
+  TopicAliases,
+  VersionChoice,
+} from './client-options.ts'
+import {
+  type Authentication,
+  checkExpiry,
+  checkLogin311,
+  type CredentialsFunction,
+  type Login,
+  type ReconnectFunction,
+  resolveAuthentication,
+  resolveLogin,
+  resolveQueue,
+  type ResolvedQueue,
+  type ResolvedReconnect,
+  resolveReconnect,
+  resolveWill,
+} from './connect-options.ts'
+import { checkDialOptions } from './dial-options.ts'
+import {
+  checkBoolean,
+  checkDelay,
+  checkMethods,
+  checkOneOf,
+  checkProperties,
+  checkText,
+  checkWhole,
+  FOUR_BYTES,
+  needsVersion5,
+  optionalFunction,
+  propertyRules,
+  TWO_BYTES,
+  type Version5,
+  withDefaults,
+} from './option-checks.ts'
+import type { Runtime } from './runtime.ts'
+
+/** All options, checked, in one shape for both versions; see `ClientOptions` for their meaning. */
+export interface ResolvedOptions extends DialOptions {
+  readonly urls: readonly URL[]
+  readonly protocolVersion: VersionChoice
+  readonly version5: Version5
+  readonly clientId: string
+  /** Of a version 5 CONNECT; in 3.1.1 the same as `cleanSession`. */
+  readonly cleanStart: boolean
+  /** Of a 3.1.1 CONNECT, also of the one that `'auto'` falls back to. */
+  readonly cleanSession: boolean
+  /** Seconds, at most 0xFFFFFFFF, which is for good. */
+  readonly sessionExpiryInterval: number
+  /**
+   * All that a version 5 CONNECT says for its user: the properties that were set and no others, so without the
+   * Authentication Data.
+   */
+  readonly properties: Properties | undefined
+  readonly onUnknownSession: OnUnknownSession
+  readonly keepAlive: number
+  readonly pingTimeout: number
+  readonly connectTimeout: number
+  readonly operationTimeout: number
+  readonly username: string | undefined
+  readonly password: Uint8Array | undefined
+  readonly credentials: CredentialsFunction | undefined
+  readonly authentication: Authentication | undefined
+  readonly will: WillMessage | undefined
+  readonly reconnect: ResolvedReconnect | ReconnectFunction | false
+  readonly retryInitialConnect: boolean
+  readonly resubscribe: Resubscribe
+  readonly onSessionLost: OnSessionLost
+  readonly queue: ResolvedQueue
+  readonly poisonLimit: number
+  readonly store: SessionStore | undefined
+  readonly receiveMaximum: number
+  readonly topicAliasMaximum: number
+  readonly topicAliases: TopicAliases
+  readonly maximumPacketSize: number
+  readonly maxInflight: number
+  /** Undefined with `'auto'` until the version is known: then `maxInflightQos2Of` says. */
+  readonly maxInflightQos2: number | undefined
+  readonly maxPending: number
+  readonly maxPendingBytes: number
+  readonly onHandlerError: OnHandlerError
+  readonly handlerTimeout: number
+  readonly unmatchedTimeout: number
+  readonly maxFiltersPerSubscribe: number
+  readonly runtime: Runtime | undefined
+  readonly dial: Dial | undefined
+}
+
+/** What an option is when it is not set; the parts of `reconnect` and `queue` are in connect-options.ts. */
+export const DEFAULTS = {
+  protocolVersion: '3.1.1',
+  cleanSession: true,
+  cleanStart: true,
+  sessionExpiryInterval: 0,
+  onUnknownSession: 'adopt',
+  keepAlive: 60,
+  pingTimeout: 10_000,
+  connectTimeout: 30_000,
+  operationTimeout: 60_000,
+  retryInitialConnect: false,
+  resubscribe: 'session-lost',
+  onSessionLost: 'resend',
+  poisonLimit: 5,
+  receiveMaximum: 65_535,
+  topicAliasMaximum: 0,
+  topicAliases: 'off',
+  maximumPacketSize: 16_777_216,
+  maxInflight: 65_519,
+  maxPending: 1_000,
+  maxPendingBytes: 16_777_216,
+  onHandlerError: 'acknowledge',
+  handlerTimeout: 0,
+  unmatchedTimeout: 5_000,
+  maxFiltersPerSubscribe: 65_535,
+} as const
+
+/** Every name that there is, so that all others can be refused. */
+type OptionName = keyof Options311 | keyof Options5
+
+const UNSET: Record<Exclude<OptionName, keyof typeof DEFAULTS>, undefined> = {
+  clientId: undefined,
+  username: undefined,
+  password: undefined,
+  credentials: undefined,
+  authentication: undefined,
+  will: undefined,
+  properties: undefined,
+  reconnect: undefined,
+  queue: undefined,
+  store: undefined,
+  maxInflightQos2: undefined,
+  tls: undefined,
+  socket: undefined,
+  lookup: undefined,
+  websocket: undefined,
+  proxy: undefined,
+  runtime: undefined,
+  dial: undefined,
+}
+
+/** Names that users of other clients try, and what they are here. */
+const MEANT: Readonly<Record<string, string>> = {
+  ca: 'tls.ca',
+  cert: 'tls.cert',
+  clean: 'cleanSession, or cleanStart in version 5',
+  host: 'the URL',
+  hostname: 'the URL',
+  key: 'tls.key',
+  path: 'the URL or websocket.path',
+  pfx: 'tls.pfx',
+  port: 'the URL',
+  protocol: 'the URL',
+  queueQoSZero: 'queue.qos0',
+  reconnectPeriod: 'reconnect.min',
+  rejectUnauthorized: 'tls.rejectUnauthorized',
+  servername: 'tls.servername',
+  userProperties: 'properties.userProperties',
+  wsOptions: 'websocket',
+}
+
+const ALL: Given = { ...UNSET, ...DEFAULTS }
+/** The options that 3.1.1 has no words for. */
+const ONLY_IN_5 = [
+  'cleanStart',
+  'sessionExpiryInterval',
+  'receiveMaximum',
+  'topicAliasMaximum',
+  'topicAliases',
+  'authentication',
+  'properties',
+] as const satisfies readonly OptionName[]
+
+/** A default mosquitto 2.0 drops QoS 2 messages beyond this number, and 3.1.1 cannot tell the client. */
+const MAX_INFLIGHT_QOS2_311 = 20
+/** Of 65,535 packet ids, 16 are kept for SUBSCRIBE and UNSUBSCRIBE. */
+const MAX_INFLIGHT = 65_519
+const NEVER_EXPIRES = 0xffffffff
+
+/** The options that are properties of CONNECT when they are set, 5: 3.1.2.11. */
+const LIMITS = [
+  'sessionExpiryInterval',
+  'receiveMaximum',
+  'topicAliasMaximum',
+  'maximumPacketSize',
+] as const satisfies readonly OptionName[]
+
+type Given = Readonly<Record<OptionName, unknown>>
+type Limits = Readonly<Record<(typeof LIMITS)[number], number>> & Pick<ResolvedOptions, 'authentication'>
+
+const VERSIONS: readonly VersionChoice[] = ['3.1.1', '5', 'auto']
+const RUNTIME_METHODS = ['now', 'wallTime', 'random', 'setTimer', 'defer', 'report'] as const
+const STORE_METHODS = ['open', 'append', 'replace', 'close'] as const
+const LETTERS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+const CLIENT_ID_LENGTH = 22
+
+const CONNECT_PROPERTIES = propertyRules(
+  'connect',
+  'userProperties',
+  'requestResponseInformation',
+  'requestProblemInformation',
+)
+
+/**
+ * Checks the URLs and options of a client and fills in what is not set.
+ *
+ * @param random from 0 up to 1; makes the client id when none is given
+ * @throws UsageError that names the option, what was expected and what came
+ */
+export function resolveOptions(
+  input: string | URL | readonly (string | URL)[],
+  options: ClientOptions | undefined,
+  random: () => number,
+): ResolvedOptions {
+  const given = withDefaults('', options, ALL, MEANT)
+  const protocolVersion = checkOneOf('protocolVersion', given.protocolVersion, VERSIONS)
+  const version5 = protocolVersion === '3.1.1' ? 'no' : protocolVersion === '5' ? 'yes' : 'auto'
+  checkTerms(options, version5)
+  const { websocketPath, ...dialOptions } = checkDialOptions(given)
+  const { urls, username, password } = resolveUrls(input, websocketPath)
+  const session = resolveSession(given, version5)
+  const limits: Limits = {
+    sessionExpiryInterval: session.sessionExpiryInterval,
+    receiveMaximum: checkWhole('receiveMaximum', given.receiveMaximum, 1, TWO_BYTES),
+    topicAliasMaximum: checkWhole('topicAliasMaximum', given.topicAliasMaximum, 0, TWO_BYTES),
+    maximumPacketSize: checkWhole('maximumPacketSize', given.maximumPacketSize, 1, FOUR_BYTES),
+    authentication: resolveAuthentication(given.authentication),
+  }
+  const resolved: ResolvedOptions = {
+    urls,
+    protocolVersion,
+    version5,
+    clientId: given.clientId === undefined ? randomClientId(random) : checkText('clientId', given.clientId),
+    ...session,
+    ...limits,
+    properties: version5 === 'no' ? undefined : resolveConnectProperties(options, limits),
+    onUnknownSession: checkOneOf('onUnknownSession', given.onUnknownSession, ['adopt', 'close']),
+    keepAlive: checkWhole('keepAlive', given.keepAlive, 0, TWO_BYTES),
+    pingTimeout: checkDelay('pingTimeout', given.pingTimeout, 1),
+    connectTimeout: checkDelay('connectTimeout', given.connectTimeout, 1),
+    operationTimeout: checkDelay('operationTimeout', given.operationTimeout, 0),
+    ...resolveIdentity(given, { username, password }, version5),
+    will: resolveWill(given.will, version5),
+    reconnect: resolveReconnect(given.reconnect),
+    retryInitialConnect: checkBoolean('retryInitialConnect', given.retryInitialConnect),
+    resubscribe: checkOneOf('resubscribe', given.resubscribe, ['never', 'session-lost', 'always']),
+    onSessionLost: checkOneOf('onSessionLost', given.onSessionLost, ['resend', 'fail']),
+    queue: resolveQueue(given.queue),
+    poisonLimit: checkWhole('poisonLimit', given.poisonLimit, 0, FOUR_BYTES),
+    store: checkMethods<SessionStore>('store', given.store, STORE_METHODS),
+    topicAliases: checkOneOf('topicAliases', given.topicAliases, ['off', 'auto', 'manual']),
+    ...resolveInflight(given, version5),
+    maxPending: checkWhole('maxPending', given.maxPending, 1, Infinity),
+    maxPendingBytes: checkWhole('maxPendingBytes', given.maxPendingBytes, 0, Infinity),
+    onHandlerError: checkOneOf('onHandlerError', given.onHandlerError, ['acknowledge', 'reconnect', 'stop']),
+    handlerTimeout: checkDelay('handlerTimeout', given.handlerTimeout, 0),
+    unmatchedTimeout: checkDelay('unmatchedTimeout', given.unmatchedTimeout, 0),
+    maxFiltersPerSubscribe: checkWhole('maxFiltersPerSubscribe', given.maxFiltersPerSubscribe, 1, Infinity),
+    ...dialOptions,
+    runtime: checkMethods<Runtime>('runtime', given.runtime, RUNTIME_METHODS),
+    dial: optionalFunction<Dial>('dial', given.dial),
+  }
+  if (version5 === 'no') check311(resolved, resolved)
+  return Object.freeze(resolved)
+}
+
+/**
+ * What a 3.1.1 CONNECT cannot say: asked for its own options, and by a client that `'auto'` made fall back.
+ *
+ * @throws UsageError
+ */
+export function check311(options: ResolvedOptions, login: Login): void {
+  if (options.authentication !== undefined) throw needsVersion5('authentication')
+  checkLogin311(login)
+  if (options.clientId !== '' || options.cleanSession) return
+  const message = 'expected a name for a session that outlives its connection [3.1.1 MQTT-3.1.3-7], got ""'
+  throw new UsageError('invalid-option', 'clientId', message)
+}
+
+/** The version's own words for the session, and no others. */
+function checkTerms(options: ClientOptions | undefined, version5: Version5): void {
+  if (options === undefined) return
+  if (version5 === 'no') {
+    const name = ONLY_IN_5.find((option) => options[option] !== undefined)
+    if (name !== undefined) throw needsVersion5(name)
+  } else if (options.cleanSession !== undefined) {
+    const message = "expected cleanStart and sessionExpiryInterval with protocolVersion '5' and 'auto'"
+    throw new UsageError('invalid-option', 'cleanSession', `${message}, got the term of 3.1.1`)
+  }
+}
+
+function resolveSession(
+  given: Given,
+  version5: Version5,
+): Pick<ResolvedOptions, 'cleanStart' | 'cleanSession' | 'sessionExpiryInterval'> {
+  if (version5 === 'no') {
+    const cleanSession = checkBoolean('cleanSession', given.cleanSession)
+    return { cleanStart: cleanSession, cleanSession, sessionExpiryInterval: cleanSession ? 0 : NEVER_EXPIRES }
+  }
+  const cleanStart = checkBoolean('cleanStart', given.cleanStart)
+  const sessionExpiryInterval = checkExpiry('sessionExpiryInterval', given.sessionExpiryInterval)
+  return { cleanStart, cleanSession: cleanStart && sessionExpiryInterval === 0, sessionExpiryInterval }
+}
+
+/** Only what the user has set: a CONNECT names no default. */
+function resolveConnectProperties(
+  options: ClientOptions | undefined,
+  checked: Limits,
+): Properties | undefined {
+  const set: Record<string, unknown> = {
+    ...checkProperties('properties', options?.properties, CONNECT_PROPERTIES),
+  }
+  for (const name of LIMITS) if (options?.[name] !== undefined) set[name] = checked[name]
+  const { authentication } = checked
+  if (authentication !== undefined) set['authenticationMethod'] = authentication.method
+  return Object.keys(set).length === 0 ? undefined : Object.freeze(set)
+}
+
+function resolveIdentity(
+  given: Given,
+  fromUrl: { username: string | undefined; password: string | undefined },
+  version5: Version5,
+): Login & Pick<ResolvedOptions, 'credentials'> {
+  const { username, password } = given
+  const credentials = optionalFunction<CredentialsFunction>('credentials', given.credentials)
+  const fixed = username !== undefined || password !== undefined
+  if (credentials === undefined)
+    return { ...resolveLogin(fixed ? { username, password } : fromUrl, version5), credentials }
+  if (!fixed) return { username: undefined, password: undefined, credentials }
+  const message = 'expected either this function or username and password, got both'
+  throw new UsageError('invalid-option', 'credentials', message)
+}
+
+function resolveInflight(
+  given: Given,
+  version5: Version5,
+): Pick<ResolvedOptions, 'maxInflight' | 'maxInflightQos2'> {
+  const maxInflight = checkWhole('maxInflight', given.maxInflight, 1, MAX_INFLIGHT)
+  if (given.maxInflightQos2 !== undefined) {
+    return {
+      maxInflight,
+      maxInflightQos2: checkWhole('maxInflightQos2', given.maxInflightQos2, 1, MAX_INFLIGHT),
+    }
+  }
+  return {
+    maxInflight,
+    maxInflightQos2: version5 === 'auto' ? undefined : defaultQos2(maxInflight, version5),
+  }
+}
+
+function defaultQos2(maxInflight: number, version5: Version5): number {
+  return version5 === 'no' ? Math.min(maxInflight, MAX_INFLIGHT_QOS2_311) : maxInflight
+}
+
+/** `maxInflightQos2` once the version is known. */
+export function maxInflightQos2Of(options: ResolvedOptions, protocolVersion: ProtocolVersion): number {
+  return options.maxInflightQos2 ?? defaultQos2(options.maxInflight, protocolVersion === '5' ? 'yes' : 'no')
+}
+
+/** [3.1.1 MQTT-3.1.3-5] [5 MQTT-3.1.3-5]: every server takes up to 23 of these characters. */
+function randomClientId(random: () => number): string {
+  let id = ''
+  while (id.length < CLIENT_ID_LENGTH) id += LETTERS.charAt(Math.floor(random() * LETTERS.length))
+  return id
+}
+
+const POOL_DEFAULTS = {
+  maxAttempts: 100,
+  attemptsPerSecond: 100,
+  dnsTtl: 30_000,
+  runtime: undefined,
+  dial: undefined,
+} as const
+
+export interface ResolvedPoolOptions {
+  readonly maxAttempts: number
+  readonly attemptsPerSecond: number
+  readonly dnsTtl: number
+  readonly runtime: Runtime | undefined
+  readonly dial: Dial | undefined
+}
+
+export function resolvePoolOptions(options: PoolOptions | undefined): ResolvedPoolOptions {
+  const given = withDefaults('', options, POOL_DEFAULTS)
+  return Object.freeze({
+    maxAttempts: checkWhole('maxAttempts', given.maxAttempts, 1, Infinity),
+    attemptsPerSecond: checkWhole('attemptsPerSecond', given.attemptsPerSecond, 1, Infinity),
+    dnsTtl: checkDelay('dnsTtl', given.dnsTtl, 0),
+    runtime: checkMethods<Runtime>('runtime', given.runtime, RUNTIME_METHODS),
+    dial: optionalFunction<Dial>('dial', given.dial),
+  })
+}

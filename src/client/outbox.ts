@@ -1,0 +1,105 @@
+/**
+ * The bounded queue of messages that wait without a packet id: offline, or behind the server's Receive Maximum.
+ *
+ * The messages themselves stand in the session's queue; here are its limits and what happens when they are reached.
+ */
+
+import { ConnectionError } from '../core/errors.ts'
+import type { Delivery } from '../core/session/deliveries.ts'
+import type { Session } from '../core/session/session.ts'
+import type { ResolvedQueue } from './connect-options.ts'
+
+interface Waiter {
+  readonly delivery: Delivery
+  readonly admit: () => void
+}
+
+export class Outbox {
+  readonly #limits: ResolvedQueue
+  /** Publishes that wait for room, by the policy `'wait'`. */
+  #waiters: Waiter[] = []
+
+  constructor(limits: ResolvedQueue) {
+    this.#limits = limits
+  }
+
+  /** Publishes that wait for room. */
+  get waiting(): number {
+    return this.#waiters.length
+  }
+
+  hasRoom({ queued }: Session, bytes = 0): boolean {
+    const { maxMessages, maxBytes } = this.#limits
+    return queued.size < maxMessages && queued.bytes + bytes <= maxBytes && this.#waiters.length === 0
+  }
+
+  /**
+   * Decides about one more message: `'admitted'`, `'waiting'` (`admit` is called later), `'dropped'` by policy, or
+   * `'rejected'`. `drop` is told of those that give way to it.
+   */
+  offer(
+    delivery: Delivery,
+    session: Session,
+    admit: () => void,
+    drop: (delivery: Delivery) => void,
+  ): 'admitted' | 'waiting' | 'dropped' | 'rejected' {
+    const bytes = sizeOf(delivery)
+    if (this.hasRoom(session, bytes)) return 'admitted'
+    switch (this.#limits.overflow) {
+      case 'reject':
+        return 'rejected'
+      case 'drop-newest':
+        return 'dropped'
+      case 'drop-oldest':
+        while (!this.hasRoom(session, bytes)) {
+          const oldest = session.queued.head
+          if (oldest === undefined) return 'dropped'
+          drop(oldest)
+        }
+        return 'admitted'
+      case 'wait':
+        if (bytes > this.#limits.maxBytes || this.#limits.maxMessages === 0) return 'rejected'
+        this.#waiters.push({ delivery, admit })
+        return 'waiting'
+    }
+  }
+
+  /** Room was made: those that wait for it are let in, in order. */
+  handleRoom(session: Session): void {
+    while (this.#waiters.length > 0) {
+      const first = this.#waiters[0] as Waiter
+      const { queued } = session
+      const { maxMessages, maxBytes } = this.#limits
+      if (queued.size >= maxMessages || queued.bytes + sizeOf(first.delivery) > maxBytes) return
+      this.#waiters.shift()
+      first.admit()
+    }
+  }
+
+  /** A publish that waits for room is given up. */
+  withdraw(delivery: Delivery): boolean {
+    const index = this.#waiters.findIndex((waiter) => waiter.delivery === delivery)
+    if (index < 0) return false
+    this.#waiters.splice(index, 1)
+    return true
+  }
+
+  /** All that wait for room, when the client is closed. */
+  drain(): Delivery[] {
+    return this.#waiters.splice(0).map(({ delivery }) => delivery)
+  }
+
+  fullError(topic: string, dropped: boolean): ConnectionError {
+    const { maxMessages, maxBytes } = this.#limits
+    return new ConnectionError(
+      'queue-full',
+      `the message to "${topic}" was ${dropped ? 'dropped' : 'not taken'}: ${maxMessages} messages or ${maxBytes} bytes ` +
+        'wait already (options queue.maxMessages, queue.maxBytes, queue.overflow)',
+      { phase: 'established' },
+    )
+  }
+}
+
+function sizeOf({ name, payloadSize }: Delivery): number {
+  return name.bytes.length + payloadSize
+}

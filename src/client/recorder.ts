@@ -1,0 +1,65 @@
+/**
+ * Carries the session's records to the store, one append at a time; what gathers meanwhile is the next append.
+ *
+ * After a failure nothing is known of what the store holds: the next append stands for everything. It is made when
+ * the next record comes, or with the next connection.
+ */
+
+import { MqttError } from '../core/errors.ts'
+import type { Journal } from '../core/session/journal.ts'
+import type { SessionStore } from '../store/store.ts'
+
+export interface RecorderHost {
+  readonly journal: Journal | undefined
+  handleStored(upTo: number): void
+  handleStoreFailed(error: MqttError): void
+}
+
+export class Recorder {
+  readonly #store: SessionStore
+  readonly #host: RecorderHost
+  #writing: Promise<void> | undefined = undefined
+  #closed = false
+
+  constructor(store: SessionStore, host: RecorderHost) {
+    this.#store = store
+    this.#host = host
+  }
+
+  /** Stores what has gathered, unless an append is under way: then that one's end does. */
+  flush(): void {
+    if (this.#writing !== undefined || this.#closed) return
+    const { journal } = this.#host
+    const records = journal?.nextRecords()
+    if (journal === undefined || records === undefined) return
+    const { upTo, bytes, replaces } = records
+    const write = replaces ? this.#store.replace(bytes) : this.#store.append(bytes)
+    this.#writing = write.then(
+      () => {
+        this.#writing = undefined
+        journal.handleStored(upTo)
+        this.#host.handleStored(upTo)
+        this.flush()
+      },
+      (error: unknown) => {
+        this.#writing = undefined
+        journal.handleStoreFailed()
+        this.#host.handleStoreFailed(storeError(error))
+      },
+    )
+  }
+
+  /** Stores what there is and closes the store. */
+  async close(): Promise<void> {
+    this.flush()
+    while (this.#writing !== undefined) await this.#writing
+    this.#closed = true
+    await this.#store.close()
+  }
+}
+
+export function storeError(error: unknown): MqttError {
+  if (error instanceof MqttError) return error
+  const text = error instanceof Error ? error.message : String(error)
+  return new MqttError('store-failed', `the session store failed: ${text}`, error)
+}

@@ -1,0 +1,267 @@
+/**
+ * SUBSCRIBE and UNSUBSCRIBE as the application asks for them: queued while there is no connection, split over
+ * packets by the server's limits, one after another for one filter, and issued anew when a connection ends before
+ * the answer (rules 14, 17, 28).
+ */
+
+import { type MqttError, RefusedError } from '../core/errors.ts'
+import { Operation } from '../core/connection/operations.ts'
+import type { NegotiatedSettings } from '../core/connection/negotiated.ts'
+import { describeReasonCode } from '../core/packets/reason-codes.ts'
+import type { Properties, QoS, SubscriptionRequest } from '../core/packets/types.ts'
+import { hasWildcard, sharedSubscription } from '../core/topics/topic.ts'
+import type { Driver } from './driver.ts'
+
+/** The server's answer to one filter. */
+export interface SubscribeResult {
+  readonly filter: string
+  readonly reasonCode: number
+  /** Undefined when it was refused. */
+  readonly grantedQos: QoS | undefined
+}
+
+export interface UnsubscribeResult {
+  readonly results: readonly { readonly filter: string; readonly reasonCode: number }[]
+}
+
+/** Filters that were granted, and the handler behind them. */
+export interface Subscription {
+  readonly filters: readonly string[]
+  readonly results: readonly SubscribeResult[]
+  /** Removes this handler, and sends UNSUBSCRIBE when it was the last of its filter. */
+  unsubscribe(): Promise<UnsubscribeResult>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** Reason codes by filter. */
+export type Answers = ReadonlyMap<string, number>
+
+export class Request {
+  readonly kind: 'subscribe' | 'unsubscribe'
+  readonly subscriptions: readonly SubscriptionRequest[]
+  readonly filters: readonly string[]
+  readonly properties: Properties | undefined
+  readonly timeout: number
+  readonly answered: Promise<Answers>
+  readonly answers: Map<string, number> = new Map()
+  /** Operations that were sent and not answered. */
+  open = 0
+  sent = false
+  /** Nobody waits any more; what a late SUBACK grants is undone. */
+  abandoned = false
+  resolve!: (answers: Answers) => void
+  reject!: (error: unknown) => void
+
+  constructor(
+    kind: 'subscribe' | 'unsubscribe',
+    subject: readonly SubscriptionRequest[] | readonly string[],
+    properties: Properties | undefined,
+    timeout: number,
+  ) {
+    this.kind = kind
+    this.subscriptions = kind === 'subscribe' ? (subject as readonly SubscriptionRequest[]) : []
+    this.filters =
+      kind === 'subscribe' ? this.subscriptions.map(({ filter }) => filter) : (subject as readonly string[])
+    this.properties = properties
+    this.timeout = timeout
+    this.answered = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+    this.answered.catch(() => {})
+  }
+}
+
+export class Requests {
+  readonly #maxFilters: number
+  /** Not finished, in the order in which they were asked for. */
+  #queue: Request[] = []
+  #driver: Driver | undefined = undefined
+
+  /** @param maxFilters in one packet */
+  constructor(maxFilters: number) {
+    this.#maxFilters = maxFilters
+  }
+
+  get size(): number {
+    return this.#queue.length
+  }
+
+  /** Requests that were sent. */
+  get unanswered(): number {
+    return this.#queue.filter(({ sent }) => sent).length
+  }
+
+  /** Filters that a SUBSCRIBE which has not been answered asks for. */
+  get subscribing(): ReadonlySet<string> {
+    return new Set(this.#queue.filter(({ kind }) => kind === 'subscribe').flatMap(({ filters }) => filters))
+  }
+
+  add(request: Request): void {
+    this.#queue.push(request)
+    this.#advance()
+  }
+
+  /** Puts a request before all others: subscriptions are renewed before anything else. */
+  addFirst(request: Request): void {
+    this.#queue.unshift(request)
+  }
+
+  /** Whoever asked has lost interest, rule 17. */
+  abandon(request: Request, reason: unknown): void {
+    request.reject(reason)
+    if (!request.sent) this.#remove(request)
+    request.abandoned = true
+    this.#advance()
+  }
+
+  /** A connection stands: what has no answer is sent, again if need be. */
+  handleConnected(driver: Driver): void {
+    this.#driver = driver
+    this.#advance()
+  }
+
+  /** The connection is gone: what was sent and not answered is no session state, it waits for the next one. */
+  handleGone(): void {
+    this.#driver = undefined
+    for (const request of this.#queue) {
+      request.sent = false
+      request.open = 0
+      request.answers.clear()
+    }
+    this.#queue = this.#queue.filter(({ abandoned }) => !abandoned)
+  }
+
+  handleClosed(error: MqttError): void {
+    for (const request of this.#queue.splice(0)) request.reject(error)
+  }
+
+  /**
+   * An operation was answered, or has waited too long. Returns its request when nobody wants what it granted any
+   * more.
+   */
+  handleOperation(operation: Operation): Request | undefined {
+    const request = operation.owner as Request
+    if (operation.interrupted) return undefined
+    if (operation.error !== undefined) {
+      request.abandoned = true
+      request.reject(operation.error)
+      this.#remove(request)
+      this.#advance()
+      return undefined
+    }
+    const names =
+      operation.kind === 'subscribe' ? operation.subscriptions.map(({ filter }) => filter) : operation.filters
+    names.forEach((filter, index) => request.answers.set(filter, operation.reasonCodes[index] ?? 0x80))
+    request.open -= 1
+    if (request.open <= 0) this.#finish(request)
+    return request.abandoned && request.kind === 'subscribe' ? request : undefined
+  }
+
+  #advance(): void {
+    const driver = this.#driver
+    if (driver === undefined) return
+    const busy = new Set<string>()
+    for (const request of [...this.#queue]) {
+      const blocked = request.filters.some((filter) => busy.has(filter))
+      for (const filter of request.filters) busy.add(filter)
+      if (!request.sent && !blocked) this.#send(request, driver)
+    }
+    driver.touched()
+  }
+
+  #send(request: Request, driver: Driver): void {
+    const { settings } = driver.connection
+    if (settings === undefined) return
+    request.sent = true
+    const operations =
+      request.kind === 'subscribe'
+        ? this.#split(request, this.#allowed(request, settings), driver, settings)
+        : this.#split(request, request.filters, driver, settings)
+    request.open = operations.length
+    if (operations.length === 0) return this.#finish(request)
+    for (const operation of operations) driver.connection.request(operation, driver.now)
+  }
+
+  /** What the server does not have is refused here, rule 23; the rest is sent. */
+  #allowed(request: Request, settings: NegotiatedSettings): readonly SubscriptionRequest[] {
+    return request.subscriptions.filter(({ filter }) => {
+      const code = unavailable(filter, request.properties, settings)
+      if (code !== undefined) request.answers.set(filter, code)
+      return code === undefined
+    })
+  }
+
+  #split(
+    request: Request,
+    subject: readonly SubscriptionRequest[] | readonly string[],
+    driver: Driver,
+    { maximumPacketSize }: NegotiatedSettings,
+  ): Operation[] {
+    const operations: Operation[] = []
+    let rest: readonly (SubscriptionRequest | string)[] = subject
+    while (rest.length > 0) {
+      let count = Math.min(rest.length, this.#maxFilters)
+      let operation = createOperation(request, rest.slice(0, count))
+      while (count > 1 && driver.connection.requestSize(operation) > maximumPacketSize) {
+        count = Math.ceil(count / 2)
+        operation = createOperation(request, rest.slice(0, count))
+        if (count === 1) break
+      }
+      rest = rest.slice(count)
+      if (driver.connection.requestSize(operation) <= maximumPacketSize) operations.push(operation)
+      else for (const filter of filtersOf(operation)) request.answers.set(filter, 0x95)
+    }
+    return operations
+  }
+
+  #finish(request: Request): void {
+    this.#remove(request)
+    request.resolve(request.answers)
+    this.#advance()
+  }
+
+  #remove(request: Request): void {
+    this.#queue = this.#queue.filter((other) => other !== request)
+  }
+}
+
+function createOperation(request: Request, subject: readonly (SubscriptionRequest | string)[]): Operation {
+  const { kind, properties, timeout } = request
+  const operation =
+    kind === 'subscribe'
+      ? new Operation(kind, { subscriptions: subject as SubscriptionRequest[], properties, timeout })
+      : new Operation(kind, { filters: subject as string[], properties, timeout })
+  operation.owner = request
+  return operation
+}
+
+function filtersOf({ subscriptions, filters }: Operation): readonly string[] {
+  return subscriptions.length > 0 ? subscriptions.map(({ filter }) => filter) : filters
+}
+
+/** The code with which the server would refuse it, 5: 3.2.2.3.11 to 13. */
+function unavailable(
+  filter: string,
+  properties: Properties | undefined,
+  settings: NegotiatedSettings,
+): number | undefined {
+  if (!settings.sharedSubscriptionAvailable && sharedSubscription(filter) !== undefined) return 0x9e
+  if (!settings.wildcardSubscriptionAvailable && hasWildcard(filter)) return 0xa2
+  if (!settings.subscriptionIdentifiersAvailable && properties?.subscriptionIdentifiers !== undefined)
+    return 0xa1
+  return undefined
+}
+
+/** All filters were refused. */
+export function allRefused(kind: 'subscribe' | 'unsubscribe', answers: Answers): RefusedError | undefined {
+  const codes = [...answers.values()]
+  if (codes.length === 0 || codes.some((code) => code < 0x80)) return undefined
+  const code = codes[0] as number
+  const filters = [...answers.keys()].map((filter) => `"${filter}"`).join(', ')
+  return new RefusedError(
+    kind === 'subscribe' ? 'subscribe-refused' : 'unsubscribe-refused',
+    `the server refused to ${kind} to ${filters} with ${describeReasonCode(code)}`,
+    { reasonCode: code },
+  )
+}

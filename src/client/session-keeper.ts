@@ -1,0 +1,121 @@
+/**
+ * The session of a client across its connections: in memory, or restored from a store and recorded there.
+ *
+ * A store is opened with `connect()` and closed when the client stops, so that another process may take it over.
+ */
+
+import { UsageError } from '../core/errors.ts'
+import type { MqttError } from '../core/errors.ts'
+import { Journal } from '../core/session/journal.ts'
+import { restoreSession } from '../core/session/restore.ts'
+import { Session } from '../core/session/session.ts'
+import type { ResolvedOptions } from './options.ts'
+import { Recorder, type RecorderHost } from './recorder.ts'
+import type { Runtime } from './runtime.ts'
+
+export interface KeeperHost {
+  handleStored(upTo: number): void
+  handleStoreFailed(error: MqttError): void
+}
+
+export class SessionKeeper implements RecorderHost {
+  session: Session = new Session()
+  readonly #options: ResolvedOptions
+  readonly #givenClientId: boolean
+  readonly #runtime: Runtime
+  readonly #host: KeeperHost
+  #recorder: Recorder | undefined = undefined
+  #fresh = true
+
+  constructor(options: ResolvedOptions, givenClientId: boolean, runtime: Runtime, host: KeeperHost) {
+    this.#options = options
+    this.#givenClientId = givenClientId
+    this.#runtime = runtime
+    this.#host = host
+  }
+
+  /** The id for the next CONNECT: the server's, or a store's, when it is not the user's. */
+  get clientId(): string {
+    const { clientId } = this.session
+    return clientId !== '' && !this.#givenClientId ? clientId : this.#options.clientId
+  }
+
+  /** Whether what is not settled is sent after the next `connect()`. */
+  get isKept(): boolean {
+    const { version5, cleanSession, cleanStart } = this.#options
+    return version5 === 'no' ? !cleanSession : !cleanStart
+  }
+
+  /** `connect()` begins: a session that is to be clean is. What was queued before the first one stays queued. */
+  begin(): void {
+    if (!this.#fresh && !this.isKept) this.session = new Session(this.session.queued)
+    this.#fresh = false
+  }
+
+  /** Opens the store, if there is one and it is not open. */
+  async open(): Promise<void> {
+    const { store } = this.#options
+    if (store === undefined || this.#recorder !== undefined) return
+    const clockOffset = this.#runtime.wallTime() - this.#runtime.now()
+    const restored = restoreSession(await store.open(), clockOffset)
+    try {
+      this.#checkClientId(restored.clientId)
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+    this.#adopt(this.isKept ? restored : new Session(), clockOffset)
+    this.#recorder = new Recorder(store, this)
+    this.#recorder.flush()
+  }
+
+  // What the recorder asks and tells.
+
+  get journal(): Journal | undefined {
+    return this.session.journal
+  }
+
+  handleStored(upTo: number): void {
+    this.#host.handleStored(upTo)
+  }
+
+  handleStoreFailed(error: MqttError): void {
+    this.#host.handleStoreFailed(error)
+  }
+
+  flush(): void {
+    this.#recorder?.flush()
+  }
+
+  /** Drops all that is not settled: a clean session was closed. */
+  discard(): void {
+    for (const list of [this.session.released, this.session.published, this.session.queued]) {
+      for (const delivery of list) this.session.settle(delivery)
+    }
+  }
+
+  async close(): Promise<void> {
+    const recorder = this.#recorder
+    this.#recorder = undefined
+    await recorder?.close()
+    this.session.journal = undefined
+  }
+
+  /** What was published before the store was open goes behind what it has kept. */
+  #adopt(session: Session, clockOffset: number): void {
+    const unrecorded = [...this.session.queued].filter(({ queuedAt }) => queuedAt === 0)
+    for (const delivery of unrecorded) this.session.queued.remove(delivery)
+    this.session = session
+    session.journal = new Journal(clockOffset, (journal) => this.session.record(journal))
+    for (const delivery of unrecorded) session.queue(delivery)
+  }
+
+  #checkClientId(stored: string): void {
+    if (stored === '' || !this.#givenClientId || stored === this.#options.clientId || !this.isKept) return
+    throw new UsageError(
+      'invalid-option',
+      'clientId',
+      `expected "${stored}", whose session the store keeps, got "${this.#options.clientId}"; use a store of its own`,
+    )
+  }
+}

@@ -1,0 +1,113 @@
+/** What a client, or all clients of a pool, have done and have to do. */
+
+import type { Traffic } from '../core/connection/traffic.ts'
+import { PACKET_TYPES, type PacketType } from '../core/packets/types.ts'
+
+/** By packet type. */
+export type PacketCounts = Readonly<Record<PacketType, number>>
+
+export interface StatisticsSnapshot {
+  /** Publishes, subscribes and unsubscribes that have not settled. */
+  readonly incompleteOperations: number
+  /** Bytes of topics and payloads of the publishes among them. */
+  readonly incompleteBytes: number
+  /** Those of them that were sent and wait for an answer. */
+  readonly unackedOperations: number
+  readonly unackedBytes: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly packetsIn: PacketCounts
+  readonly packetsOut: PacketCounts
+  /** PUBLISHes by QoS, re-sends included. */
+  readonly messagesIn: readonly [number, number, number]
+  readonly messagesOut: readonly [number, number, number]
+  /** Connections that followed one that was lost. */
+  readonly reconnects: number
+  /** ms of the latest PINGREQ; undefined before the first. */
+  readonly lastRoundTrip: number | undefined
+  /** Acknowledgements of unknown packet identifiers, rule 12. */
+  readonly unknownAcknowledgements: number
+  /** Messages that no handler wanted. */
+  readonly messagesUnmatched: number
+  /** Messages dropped by a policy: an overflow of the queue, a stream that was left. */
+  readonly messagesDropped: number
+  /** Messages whose properties could not be sent in 3.1.1. */
+  readonly propertiesLeftOut: number
+}
+
+/** The counters that the client itself keeps. */
+export class Statistics {
+  reconnects = 0
+  messagesUnmatched = 0
+  messagesDropped = 0
+}
+
+/** The four of AWS: what is owed. */
+export interface Owed {
+  readonly incompleteOperations: number
+  readonly incompleteBytes: number
+  readonly unackedOperations: number
+  readonly unackedBytes: number
+}
+
+export function snapshot(traffic: Traffic, statistics: Statistics, owed: Owed): StatisticsSnapshot {
+  return {
+    ...owed,
+    bytesIn: traffic.bytesIn,
+    bytesOut: traffic.bytesOut,
+    packetsIn: byType(traffic.packetsIn),
+    packetsOut: byType(traffic.packetsOut),
+    messagesIn: [...traffic.messagesIn],
+    messagesOut: [...traffic.messagesOut],
+    reconnects: statistics.reconnects,
+    lastRoundTrip: traffic.lastRoundTrip < 0 ? undefined : traffic.lastRoundTrip,
+    unknownAcknowledgements: traffic.unknownAcknowledgements,
+    messagesUnmatched: statistics.messagesUnmatched,
+    messagesDropped: statistics.messagesDropped,
+    propertiesLeftOut: traffic.propertiesLeftOut,
+  }
+}
+
+/** The sum of several; the round trip is the first's that has one. */
+export function sum(all: readonly StatisticsSnapshot[]): StatisticsSnapshot {
+  const empty = snapshot(emptyTraffic(), new Statistics(), NOTHING_OWED)
+  return all.reduce((left, right) => add(left, right) as StatisticsSnapshot, empty)
+}
+
+const NOTHING_OWED: Owed = {
+  incompleteOperations: 0,
+  incompleteBytes: 0,
+  unackedOperations: 0,
+  unackedBytes: 0,
+}
+
+function add(left: unknown, right: unknown): unknown {
+  if (typeof left === 'number' && typeof right === 'number') return left + right
+  if (typeof left !== 'object' || left === null) return left ?? right
+  if (Array.isArray(left)) return left.map((value, index) => add(value, (right as unknown[])[index]))
+  const other = right as Readonly<Record<string, unknown>>
+  return Object.fromEntries(
+    Object.entries(left).map(([name, value]) => {
+      return [name, name === 'lastRoundTrip' ? (value ?? other[name]) : add(value, other[name])]
+    }),
+  )
+}
+
+function byType(counts: readonly number[]): PacketCounts {
+  const names = Object.keys(PACKET_TYPES) as PacketType[]
+  return Object.fromEntries(names.map((name) => [name, counts[PACKET_TYPES[name]] ?? 0])) as PacketCounts
+}
+
+function emptyTraffic(): Traffic {
+  return {
+    bytesIn: 0,
+    bytesOut: 0,
+    packetsIn: [],
+    packetsOut: [],
+    messagesIn: [0, 0, 0],
+    messagesOut: [0, 0, 0],
+    unknownAcknowledgements: 0,
+    propertiesLeftOut: 0,
+    lastRoundTrip: -1,
+  }
+}

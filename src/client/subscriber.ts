@@ -1,0 +1,351 @@
+/**
+ * `subscribe`, `messages`, `route`, `unsubscribe`, `resubscribe`: handlers on one side, SUBSCRIBE and UNSUBSCRIBE on
+ * the other, and who holds which filter (rules 14, 27, 28).
+ */
+
+import type { Operation } from '../core/connection/operations.ts'
+import { type MqttError, UsageError } from '../core/errors.ts'
+import type { SubscriptionRequest } from '../core/packets/types.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { Driver } from './driver.ts'
+import type { Events } from './events.ts'
+import type { Handler } from './message.ts'
+import { BufferedStream, type MessageStream } from './message-stream.ts'
+import type { ResolvedOptions } from './options.ts'
+import {
+  allRefused,
+  type Answers,
+  Request,
+  Requests,
+  type Subscription,
+  type UnsubscribeResult,
+} from './requests.ts'
+import type { SubscribeResult } from './requests.ts'
+import type { RequestedFilter, ResolvedCall, ResolvedFilter, ResolvedRoute } from './subscribe-options.ts'
+import type { Route, Subscriptions } from './subscriptions.ts'
+
+export interface SubscriberHost {
+  readonly closedError: MqttError | undefined
+  readonly isConnected: boolean
+}
+
+/** One call of `subscribe`: what it holds until it is undone. */
+interface Holding {
+  readonly routes: Route[]
+  readonly filters: readonly string[]
+  released: boolean
+}
+
+export class Subscriber {
+  readonly #subscriptions: Subscriptions
+  readonly #dispatcher: Dispatcher
+  readonly #events: Events
+  readonly #options: ResolvedOptions
+  readonly #host: SubscriberHost
+  readonly requests: Requests
+  readonly #holders = new Map<string, Set<Holding>>()
+  readonly #streams = new Set<BufferedStream>()
+  readonly #streamOf = new WeakMap<Route, BufferedStream>()
+
+  constructor(
+    parts: { subscriptions: Subscriptions; dispatcher: Dispatcher; events: Events; host: SubscriberHost },
+    options: ResolvedOptions,
+  ) {
+    this.#subscriptions = parts.subscriptions
+    this.#dispatcher = parts.dispatcher
+    this.#events = parts.events
+    this.#host = parts.host
+    this.#options = options
+    this.requests = new Requests(options.maxFiltersPerSubscribe)
+  }
+
+  async subscribe(
+    wanted: readonly RequestedFilter[],
+    options: ResolvedCall,
+    handler: Handler | undefined,
+    stream?: BufferedStream,
+  ): Promise<Subscription> {
+    const { closedError } = this.#host
+    if (closedError !== undefined) throw closedError
+    const { signal } = options
+    signal?.throwIfAborted()
+    for (const request of wanted) this.#checkSame(request)
+    const holding = this.#hold(wanted, handler, stream)
+    const request = this.#request(wanted, options)
+    if (signal !== undefined) this.#listen(signal, holding, request)
+    if (request === undefined) return this.#subscription(holding, grantedBefore(wanted, this.#subscriptions))
+    let answers: Answers
+    try {
+      answers = await request.answered
+    } catch (error) {
+      this.#release(holding)
+      throw error
+    }
+    const refusal = allRefused('subscribe', answers)
+    for (const [filter, code] of answers) {
+      if (code >= 0x80) this.#releaseFilter(holding, filter)
+    }
+    if (refusal !== undefined) throw refusal
+    return this.#subscription(
+      holding,
+      wanted.map(({ request: { filter } }) => result(filter, answers.get(filter) ?? 0x80)),
+    )
+  }
+
+  messages(wanted: readonly RequestedFilter[], options: ResolvedCall): MessageStream {
+    const routesOf = new Map<BufferedStream, Subscription>()
+    const stream: BufferedStream = new BufferedStream({
+      subscribe: async (target) => {
+        this.#streams.add(target)
+        const subscription = await this.subscribe(wanted, options, undefined, target)
+        routesOf.set(target, subscription)
+        return subscription
+      },
+      release: (handling, reasonCode) => {
+        for (const route of handling.routes) {
+          if (this.#streamOf.get(route) === stream) this.#dispatcher.release(handling, route, reasonCode)
+        }
+      },
+      leave: async (target) => {
+        this.#streams.delete(target)
+        const subscription = routesOf.get(target) ?? (await target.ready.catch(() => undefined))
+        const done = subscription?.unsubscribe()
+        if (this.#host.isConnected) await done?.catch(() => {})
+        else done?.catch(() => {})
+      },
+    })
+    return stream
+  }
+
+  /** A handler without SUBSCRIBE. */
+  route(filter: string, handler: Handler, options: ResolvedRoute): () => void {
+    const route = createRoute(filter, handler, options, undefined)
+    this.#subscriptions.add(route)
+    this.#dispatcher.handleRoute()
+    return () => this.#removeRoute(route)
+  }
+
+  /** Removes every handler of the filters and always sends UNSUBSCRIBE. */
+  async unsubscribe(
+    filters: readonly string[],
+    { timeout, signal, properties }: ResolvedCall,
+  ): Promise<UnsubscribeResult> {
+    const { closedError } = this.#host
+    if (closedError !== undefined) throw closedError
+    signal?.throwIfAborted()
+    for (const filter of filters) {
+      for (const route of this.#subscriptions.routesOf(filter)) this.#removeRoute(route)
+      this.#holders.delete(filter)
+      this.#subscriptions.forget(filter)
+    }
+    const request = new Request('unsubscribe', filters, properties, timeout ?? this.#options.operationTimeout)
+    signal?.addEventListener('abort', () => this.requests.abandon(request, signal.reason), { once: true })
+    this.requests.add(request)
+    this.#dispatcher.reconsider()
+    const answers = await request.answered
+    const refusal = allRefused('unsubscribe', answers)
+    if (refusal !== undefined) throw refusal
+    return { results: filters.map((filter) => ({ filter, reasonCode: answers.get(filter) ?? 0 })) }
+  }
+
+  /** Asks for all filters again. */
+  async resubscribe(): Promise<readonly SubscribeResult[]> {
+    const request = this.#renewal()
+    if (request === undefined) return []
+    this.requests.add(request)
+    const answers = await request.answered
+    return [...answers].map(([filter, code]) => result(filter, code))
+  }
+
+  // What happens.
+
+  handleConnected(driver: Driver, sessionPresent: boolean): void {
+    const { resubscribe } = this.#options
+    if (resubscribe === 'always' || (resubscribe === 'session-lost' && !sessionPresent)) this.#renew()
+    this.requests.handleConnected(driver)
+  }
+
+  handleOperation(operation: Operation): void {
+    const abandoned = this.requests.handleOperation(operation)
+    if (operation.kind === 'subscribe') {
+      operation.subscriptions.forEach(({ filter }, index) => {
+        this.#handleAnswer(filter, operation.reasonCodes[index] ?? 0x80)
+      })
+    }
+    if (abandoned === undefined) return
+    const unwanted = abandoned.filters.filter((filter) => !this.#holders.has(filter))
+    if (unwanted.length > 0) this.requests.add(new Request('unsubscribe', unwanted, undefined, 0))
+  }
+
+  handleClosed(error: MqttError): void {
+    this.requests.handleClosed(error)
+    for (const stream of this.#streams) stream.end()
+    this.#streams.clear()
+  }
+
+  // Who holds what.
+
+  /** [rule 28] The options of one filter that the server applies to all its handlers. */
+  #checkSame({ request }: RequestedFilter): void {
+    const { filter } = request
+    const known = this.#subscriptions.filters.get(filter)?.request
+    if (known === undefined) return
+    for (const name of ['noLocal', 'retainAsPublished'] as const) {
+      if (known[name] === request[name]) continue
+      const message = `expected ${known[name]} as in the subscription to "${filter}" that exists, got ${request[name]}`
+      throw new UsageError('invalid-option', name, message)
+    }
+  }
+
+  #hold(
+    wanted: readonly RequestedFilter[],
+    handler: Handler | undefined,
+    stream: BufferedStream | undefined,
+  ): Holding {
+    const filters = wanted.map(({ request: { filter } }) => filter)
+    const holding: Holding = { routes: [], filters, released: false }
+    // One function for all filters of the call, so that a message that matches several of them comes once.
+    const called: Handler | undefined = stream === undefined ? handler : () => {}
+    for (const { request, options } of wanted) {
+      const { filter } = request
+      const holders = this.#holders.get(filter) ?? new Set()
+      this.#holders.set(filter, holders.add(holding))
+      if (called === undefined) continue
+      const route = createRoute(filter, called, options, stream)
+      if (stream !== undefined) this.#streamOf.set(route, stream)
+      holding.routes.push(route)
+      this.#subscriptions.add(route)
+    }
+    this.#dispatcher.handleRoute()
+    return holding
+  }
+
+  /** SUBSCRIBE for those filters that need one. */
+  #request(wanted: readonly RequestedFilter[], { timeout, properties }: ResolvedCall): Request | undefined {
+    const requests: SubscriptionRequest[] = []
+    for (const { request } of wanted) {
+      const known = this.#subscriptions.filters.get(request.filter)
+      if (known?.granted && request.qos <= known.request.qos && request.retainHandling === 2) continue
+      const qos = known !== undefined && known.request.qos > request.qos ? known.request.qos : request.qos
+      requests.push({ ...request, qos })
+      this.#subscriptions.want(request.filter, { ...request, qos }, properties)
+    }
+    if (requests.length === 0) return undefined
+    const request = new Request('subscribe', requests, properties, timeout ?? this.#options.operationTimeout)
+    this.requests.add(request)
+    this.#dispatcher.reconsider()
+    return request
+  }
+
+  #subscription(holding: Holding, results: readonly SubscribeResult[]): Subscription {
+    const unsubscribe = async (): Promise<UnsubscribeResult> => {
+      const last = this.#release(holding)
+      return last.length === 0 ? { results: [] } : this.unsubscribe(last, PLAIN)
+    }
+    return {
+      filters: holding.filters,
+      results,
+      unsubscribe,
+      [Symbol.asyncDispose]: async () => {
+        await unsubscribe()
+      },
+    }
+  }
+
+  /** Gives up a call's handlers; returns the filters that nobody holds any more. */
+  #release(holding: Holding): string[] {
+    if (holding.released) return []
+    holding.released = true
+    return holding.filters.filter((filter) => this.#releaseFilter(holding, filter))
+  }
+
+  #releaseFilter(holding: Holding, filter: string): boolean {
+    for (const route of holding.routes) if (route.filter === filter) this.#removeRoute(route)
+    const holders = this.#holders.get(filter)
+    if (holders === undefined || !holders.delete(holding) || holders.size > 0) return false
+    this.#holders.delete(filter)
+    this.#subscriptions.forget(filter)
+    return true
+  }
+
+  #removeRoute(route: Route): void {
+    this.#subscriptions.remove(route)
+    this.#dispatcher.handleRemoved(route, route.take === undefined ? 0 : 0x83)
+  }
+
+  #listen(signal: AbortSignal, holding: Holding, request: Request | undefined): void {
+    const aborted = (): void => {
+      const last = this.#release(holding)
+      const settled = request === undefined || request.answers.size > 0
+      if (request !== undefined && !settled) this.requests.abandon(request, signal.reason)
+      else if (last.length > 0 && this.#host.closedError === undefined)
+        this.unsubscribe(last, PLAIN).catch(() => {})
+    }
+    signal.addEventListener('abort', aborted, { once: true })
+  }
+
+  #handleAnswer(filter: string, code: number): void {
+    const subscribed = this.#subscriptions.filters.get(filter)
+    if (subscribed === undefined) return
+    if (code < 0x80) subscribed.granted = true
+    else if (!subscribed.granted) this.#subscriptions.forget(filter)
+  }
+
+  #renewal(): Request | undefined {
+    const asked = this.requests.subscribing
+    const renewed = [...this.#subscriptions.filters].filter(
+      ([filter, { granted }]) => granted && !asked.has(filter),
+    )
+    if (renewed.length === 0) return undefined
+    const requests = renewed.map(([, { request }]) => request)
+    return new Request('subscribe', requests, renewed[0]?.[1].properties, this.#options.operationTimeout)
+  }
+
+  #renew(): void {
+    const request = this.#renewal()
+    if (request === undefined) return
+    this.requests.addFirst(request)
+    request.answered.then(
+      (answers) => {
+        const error = allRefused('subscribe', new Map([...answers].filter(([, code]) => code >= 0x80)))
+        if (error !== undefined) this.#events.emit('error', { error })
+      },
+      () => {},
+    )
+  }
+}
+
+function createRoute(
+  filter: string,
+  handler: Handler,
+  options: ResolvedRoute & Partial<ResolvedFilter>,
+  stream: BufferedStream | undefined,
+): Route {
+  return {
+    filter,
+    handler,
+    take: stream === undefined ? undefined : (handling) => stream.take(handling),
+    ack: options.ack,
+    borrowed: options.payload === 'borrowed' && stream === undefined,
+    concurrency: stream === undefined ? options.concurrency : Infinity,
+    highWaterMark: stream === undefined ? Infinity : (options.highWaterMark ?? Infinity),
+    running: 0,
+    waiting: [],
+    active: true,
+  }
+}
+
+function result(filter: string, reasonCode: number): SubscribeResult {
+  return { filter, reasonCode, grantedQos: reasonCode <= 2 ? (reasonCode as 0 | 1 | 2) : undefined }
+}
+
+function grantedBefore(
+  wanted: readonly RequestedFilter[],
+  subscriptions: Subscriptions,
+): readonly SubscribeResult[] {
+  return wanted.map(({ request: { filter } }) =>
+    result(filter, subscriptions.filters.get(filter)?.request.qos ?? 0),
+  )
+}
+
+const PLAIN: ResolvedCall = { timeout: undefined, signal: undefined, properties: undefined }

@@ -1,0 +1,129 @@
+/**
+ * What the application has asked for: filters, their options on the wire, and the handlers behind them.
+ *
+ *     filter ─► Subscribed { options as sent, routes }        one for each filter with a SUBSCRIBE
+ *     topic  ─► TopicTree ─► routes                           remembered on the topic until a route changes
+ *
+ * Subscriptions outlive connections and sessions; the client renews them when the server has forgotten them.
+ */
+
+import type { ReceivedTopic } from '../core/packets/received-topics.ts'
+import type { Properties, SubscriptionRequest } from '../core/packets/types.ts'
+import { deliveryFilter } from '../core/topics/topic.ts'
+import { TopicTree } from '../core/topics/topic-tree.ts'
+import type { Handling } from './handling.ts'
+import type { Handler } from './message.ts'
+import type { AckMode } from './subscribe-options.ts'
+
+/** One handler behind one filter. */
+export interface Route {
+  readonly filter: string
+  readonly handler: Handler
+  /** A stream takes the message and finishes it itself. */
+  readonly take: ((handling: Handling) => void) | undefined
+  readonly ack: AckMode
+  readonly borrowed: boolean
+  /** Handlers at once. */
+  readonly concurrency: number
+  /** Messages that a stream holds before reading stops. */
+  readonly highWaterMark: number
+  running: number
+  /** Messages that wait for their turn. */
+  waiting: Handling[]
+  /** False once it was removed: it is not called any more. */
+  active: boolean
+}
+
+/** A filter for which SUBSCRIBE was sent, or is to be sent. */
+export interface Subscribed {
+  request: SubscriptionRequest
+  properties: Properties | undefined
+  /** The server has granted it: it is renewed when the session is lost. */
+  granted: boolean
+}
+
+interface Matches {
+  readonly version: number
+  readonly routes: readonly Route[]
+}
+
+const NO_ROUTES: readonly Route[] = []
+
+export class Subscriptions {
+  /** Made at the first route: an idle client has none. */
+  #tree: TopicTree<Route> | undefined = undefined
+  readonly #subscribed = new Map<string, Subscribed>()
+  readonly #routes = new Map<string, Set<Route>>()
+  /** Counts the changes of routes: what was remembered before the latest is void. */
+  #version = 0
+
+  get filters(): ReadonlyMap<string, Subscribed> {
+    return this.#subscribed
+  }
+
+  get size(): number {
+    return this.#tree?.size ?? 0
+  }
+
+  add(route: Route): void {
+    this.#tree ??= new TopicTree()
+    this.#tree.add(deliveryFilter(route.filter), route)
+    const routes = this.#routes.get(route.filter) ?? new Set()
+    this.#routes.set(route.filter, routes.add(route))
+    this.#version += 1
+  }
+
+  /** Removes a handler; what waits for it is for the caller to finish. */
+  remove(route: Route): void {
+    if (!route.active) return
+    route.active = false
+    this.#tree?.remove(deliveryFilter(route.filter), route)
+    const routes = this.#routes.get(route.filter)
+    routes?.delete(route)
+    if (routes?.size === 0) this.#routes.delete(route.filter)
+    this.#version += 1
+  }
+
+  routesOf(filter: string): readonly Route[] {
+    return [...(this.#routes.get(filter) ?? [])]
+  }
+
+  /** The handlers that match, each once. */
+  match(name: ReceivedTopic, topic: string): readonly Route[] {
+    if (this.#tree === undefined) return NO_ROUTES
+    const known = name.route as Matches | undefined
+    if (known !== undefined && known.version === this.#version) return known.routes
+    const found: Route[] = []
+    this.#tree.match(topic, found)
+    const routes = found.length > 1 ? eachHandlerOnce(found) : found
+    name.route = { version: this.#version, routes } satisfies Matches
+    return routes
+  }
+
+  /** Remembers that the filter is, or will be, subscribed to. */
+  want(filter: string, request: SubscriptionRequest, properties: Properties | undefined): Subscribed {
+    const known = this.#subscribed.get(filter)
+    if (known !== undefined) {
+      known.request = request
+      known.properties = properties
+      return known
+    }
+    const subscribed: Subscribed = { request, properties, granted: false }
+    this.#subscribed.set(filter, subscribed)
+    return subscribed
+  }
+
+  forget(filter: string): void {
+    this.#subscribed.delete(filter)
+  }
+}
+
+/** A handler that stands behind several matching filters is called once, rule 27. */
+function eachHandlerOnce(routes: readonly Route[]): readonly Route[] {
+  const handlers = new Set<Handler>()
+  return routes.filter(({ handler }) => {
+    const known = handlers.has(handler)
+    handlers.add(handler)
+    return !known
+  })
+}

@@ -1,0 +1,391 @@
+// Where packets begin and end in a stream of chunks, what is copied and what is not, and what a header that claims
+// much may cost. What is in the packets is none of the framer's business: they are zeros here, or counted bytes.
+
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { byteByByte, NO_LIMIT } from '../../../test/support/codec/codec.ts'
+import { concat, hex, toHex } from '../../../test/support/codec/hex.ts'
+import { ProtocolError } from '../errors.ts'
+import { Framer } from './framer.ts'
+
+const A = hex('40 02 0001')
+const B = hex('50 02 0002')
+const C = hex('62 02 0003')
+
+function framer(maximumPacketSize: number = NO_LIMIT): Framer {
+  return new Framer(maximumPacketSize, true)
+}
+
+/** The first byte and the body of the present packet. */
+function present(source: Framer): string {
+  return toHex(concat(Uint8Array.of(source.header), source.bytes.subarray(source.start, source.end)))
+}
+
+function pullAll(source: Framer): string[] {
+  const packets: string[] = []
+  while (source.next()) packets.push(present(source))
+  return packets
+}
+
+function refusal(read: () => unknown): ProtocolError {
+  try {
+    read()
+  } catch (error) {
+    if (error instanceof ProtocolError) return error
+    throw error
+  }
+  throw new Error('it was accepted')
+}
+
+describe('packets in a chunk', () => {
+  test('are views on it, one after the other', () => {
+    const chunk = concat(A, B, hex('d0 00'))
+    const source = framer()
+    source.push(chunk, true)
+    const positions: unknown[] = []
+    while (source.next()) positions.push([source.bytes === chunk, source.header, source.start, source.end])
+    expect(positions).toEqual([
+      [true, 0x40, 2, 4],
+      [true, 0x50, 6, 8],
+      [true, 0xd0, 10, 10],
+    ])
+  })
+
+  test('are none in an empty one', () => {
+    const source = framer()
+    expect(source.next()).toBe(false)
+    source.push(new Uint8Array(0), false)
+    expect(source.next()).toBe(false)
+    source.push(A, false)
+    expect(pullAll(source)).toEqual(['40 00 01'])
+  })
+
+  test.each([
+    [0, '00'],
+    [1, '01'],
+    [127, '7f'],
+    [128, '8001'],
+    [16_383, 'ff7f'],
+    [16_384, '808001'],
+    [2_097_151, 'ffff7f'],
+    [2_097_152, '80808001'],
+  ])('have a Remaining Length of one to four bytes (table 2.4, 5: table 1-1): %i', (length, encoded) => {
+    const packet = concat(hex('30'), hex(encoded), new Uint8Array(length).fill(7))
+    const header = packet.length - length
+    for (const pieces of [
+      [concat(packet, A)],
+      [...byteByByte(packet.subarray(0, header)), concat(packet.subarray(header), A)],
+      [packet.subarray(0, header + 1), packet.subarray(header + 1), A],
+      [concat(A, packet.subarray(0, header - 1)), packet.subarray(header - 1), A],
+    ]) {
+      const source = framer()
+      const sizes: number[] = []
+      for (const piece of pieces) {
+        source.push(piece, true)
+        while (source.next()) {
+          sizes.push(source.end - source.start)
+          if (source.header === 0x30) {
+            expect(source.bytes.subarray(source.start, source.end).every((byte) => byte === 7)).toBe(true)
+          }
+        }
+      }
+      expect(sizes.filter((size) => size !== 2 || length === 2)).toEqual([length])
+      expect(source.waiting).toBe(0)
+    }
+  })
+
+  test('may be cut anywhere', () => {
+    const stream = concat(A, hex('d0 00'), hex('31 8101'), new Uint8Array(129).fill(9), B)
+    const whole = framer()
+    whole.push(stream, true)
+    const expected = pullAll(whole)
+    expect(expected).toHaveLength(4)
+    for (let first = 0; first <= stream.length; first++) {
+      for (const second of [first, first + 1, first + 2, stream.length - 1]) {
+        const source = framer()
+        const got: string[] = []
+        for (const piece of [stream.slice(0, first), stream.slice(first, second), stream.slice(second)]) {
+          if (second < first && piece.length === 0) continue
+          source.push(piece, true)
+          got.push(...pullAll(source))
+        }
+        if (second >= first) expect(got).toEqual(expected)
+      }
+    }
+  })
+
+  test('wait until they are whole, and are counted while they do', () => {
+    const source = framer()
+    source.push(concat(A, B.subarray(0, 3)), true)
+    expect(source.waiting).toBe(7)
+    expect(source.next()).toBe(true)
+    expect(source.waiting).toBe(3)
+    expect(source.next()).toBe(false)
+    expect(source.waiting).toBe(3)
+    source.push(B.subarray(3), true)
+    expect(source.waiting).toBe(4)
+    expect(pullAll(source)).toEqual(['50 00 02'])
+    expect(source.waiting).toBe(0)
+  })
+
+  test('are not lost when the next chunk comes before all are pulled', () => {
+    const source = framer()
+    source.push(concat(A, B), false)
+    expect(source.next()).toBe(true)
+    source.push(C, false)
+    expect(pullAll(source)).toEqual(['50 00 02', '62 00 03'])
+  })
+})
+
+describe('a lent chunk', () => {
+  /** Pushes a lent chunk, and gives the function that its owner fills it again with. */
+  function lend(source: Framer, ...packets: readonly Uint8Array[]): () => void {
+    const chunk = concat(...packets)
+    source.push(chunk, false)
+    return () => void chunk.fill(0xaa)
+  }
+
+  test('is copied when a packet in it is kept, once, and all behind that packet is then ours', () => {
+    const source = framer()
+    const reuse = lend(source, A, B, C)
+    source.next()
+    expect([present(source), source.kept]).toEqual(['40 00 01', false])
+    source.next()
+    expect(source.kept).toBe(false)
+    const before = source.start
+    expect(source.keep()).toBe(before)
+    const copy = source.bytes
+    expect([source.kept, source.start, source.end]).toEqual([true, 0, 2])
+    expect(source.keep()).toBe(0)
+    reuse()
+    expect(present(source)).toBe('50 00 02')
+    source.next()
+    expect([present(source), source.kept, source.bytes === copy]).toEqual(['62 00 03', true, true])
+    expect(source.keep()).toBe(0)
+    expect(source.next()).toBe(false)
+  })
+
+  test('may be kept at its last packet', () => {
+    const source = framer()
+    const reuse = lend(source, A, B)
+    source.next()
+    source.next()
+    source.keep()
+    reuse()
+    expect(present(source)).toBe('50 00 02')
+    expect(source.waiting).toBe(0)
+    source.push(C, true)
+    expect(pullAll(source)).toEqual(['62 00 03'])
+  })
+
+  test('may be filled again once it was pulled empty, also when it ends within a packet', () => {
+    const source = framer()
+    const reuse = lend(source, A, B.subarray(0, 3))
+    expect(pullAll(source)).toEqual(['40 00 01'])
+    reuse()
+    const reuseNext = lend(source, B.subarray(3), C)
+    source.next()
+    expect([present(source), source.kept]).toEqual(['50 00 02', true])
+    expect(source.keep()).toBe(0)
+    source.next()
+    expect([present(source), source.kept]).toEqual(['62 00 03', false])
+    source.keep()
+    reuseNext()
+    expect(present(source)).toBe('62 00 03')
+  })
+
+  test('may be filled again when reading stops in its middle, if the rest is kept', () => {
+    const source = framer()
+    const reuse = lend(source, A, B, C.subarray(0, 2))
+    source.next()
+    source.keepRest()
+    reuse()
+    expect(source.waiting).toBe(6)
+    expect(pullAll(source)).toEqual(['50 00 02'])
+    source.push(C.subarray(2), true)
+    expect(pullAll(source)).toEqual(['62 00 03'])
+  })
+
+  test('keeps the packet that was read last, too, when that is asked for after the rest was kept', () => {
+    for (const stop of [(source: Framer) => source.keepRest(), (source: Framer) => source.push(C, true)]) {
+      const source = framer()
+      const reuse = lend(source, A, B)
+      source.next()
+      stop(source)
+      expect(source.keep()).toBe(2)
+      reuse()
+      expect([present(source), source.kept, source.start]).toEqual(['40 00 01', true, 0])
+      expect(pullAll(source)[0]).toBe('50 00 02')
+    }
+  })
+
+  test('that is ours for good is never copied', () => {
+    const chunk = concat(A, B)
+    const source = framer()
+    source.push(chunk, true)
+    source.next()
+    expect([source.kept, source.keep(), source.bytes === chunk]).toEqual([true, 0, true])
+    source.keepRest()
+    source.next()
+    expect(source.bytes).toBe(chunk)
+  })
+
+  test('may be a Buffer, whose slice shares its memory: what is kept is a copy all the same', () => {
+    const lentBuffer = Buffer.from(concat(A, B, C))
+    const source = framer()
+    source.push(lentBuffer, false)
+    source.next()
+    source.next()
+    source.keep()
+    lentBuffer.fill(0xaa)
+    expect(present(source)).toBe('50 00 02')
+    expect(source.bytes.constructor).toBe(Uint8Array)
+    expect(pullAll(source)).toEqual(['62 00 03'])
+
+    const rest = Buffer.from(concat(A, B))
+    source.push(rest, false)
+    source.next()
+    source.keepRest()
+    rest.fill(0xaa)
+    expect(pullAll(source)).toEqual(['50 00 02'])
+  })
+})
+
+describe('a Remaining Length', () => {
+  test.each(['d0 80808080', 'd0 8080808001', '30 ffffffff7f'])(
+    'of five bytes is malformed: %s (3.1.1: 2.2.3, 5: 2.1.4)',
+    (bytes) => {
+      for (const shortestForm of [true, false]) {
+        for (const pieces of [[hex(bytes)], byteByByte(hex(bytes))]) {
+          const source = new Framer(NO_LIMIT, shortestForm)
+          const error = refusal(() => {
+            for (const piece of pieces) {
+              source.push(piece, true)
+              source.next()
+            }
+          })
+          expect([error.code, error.reasonCode]).toEqual(['malformed-packet', 0x81])
+          expect(error.message).toBe('the Remaining Length is longer than four bytes')
+        }
+      }
+    },
+  )
+
+  test.each(['d0 8000', 'd0 808000', 'd0 80808000', '40 8200 0001', '30 ffff8000'])(
+    'in a longer form than needed is malformed in 5 and legal in 3.1.1: %s [5 MQTT-1.5.5-1]',
+    (bytes) => {
+      for (const pieces of [[hex(bytes)], byteByByte(hex(bytes))]) {
+        const strict = new Framer(NO_LIMIT, true)
+        const error = refusal(() => {
+          for (const piece of pieces) {
+            strict.push(piece, true)
+            strict.next()
+          }
+        })
+        expect([error.code, error.reasonCode]).toEqual(['malformed-packet', 0x81])
+      }
+      const lenient = new Framer(NO_LIMIT, false)
+      lenient.push(concat(hex(bytes), new Uint8Array(16_383)), true)
+      expect(lenient.next()).toBe(true)
+      expect(lenient.start).toBe(hex(bytes).findIndex((byte, index) => index > 0 && byte < 0x80) + 1)
+    },
+  )
+})
+
+describe('a packet above the maximum size', () => {
+  const large = concat(hex('30 8001'), new Uint8Array(128))
+
+  test('is one byte larger, its fixed header counted [5 MQTT-3.1.2-24]', () => {
+    for (const pieces of [[large], byteByByte(large)]) {
+      const enough = framer(large.length)
+      const packets = pieces.flatMap((piece) => {
+        enough.push(piece, true)
+        return pullAll(enough)
+      })
+      expect(packets).toHaveLength(1)
+    }
+    const source = framer(large.length - 1)
+    source.push(large, true)
+    const error = refusal(() => source.next())
+    expect([error.code, error.reasonCode]).toEqual(['packet-too-large', 0x95])
+    expect(error.message).toBe(
+      'a packet of 131 bytes came, at most 130 are accepted (option maximumPacketSize)',
+    )
+  })
+
+  test('is refused right after its header, and nothing of it is buffered [5 MQTT-3.1.2-24]', () => {
+    const source = framer(100)
+    source.push(concat(A, hex('30 ffffff7f')), false)
+    expect(source.next()).toBe(true)
+    expect(refusal(() => source.next()).reasonCode).toBe(0x95)
+
+    const slow = framer(100)
+    for (const byte of byteByByte(hex('30 ffffff'))) {
+      slow.push(byte, false)
+      expect(slow.next()).toBe(false)
+    }
+    slow.push(concat(hex('7f'), new Uint8Array(50)), false)
+    expect(refusal(() => slow.next()).reasonCode).toBe(0x95)
+  })
+
+  test('ends the stream: nothing behind it is ever read', () => {
+    const source = framer(100)
+    source.push(concat(large, A), true)
+    expect(() => source.next()).toThrow(ProtocolError)
+    expect(() => source.next()).toThrow(ProtocolError)
+  })
+})
+
+describe('memory', () => {
+  afterEach(() => {
+    vi.unstubAllGlobals()
+  })
+
+  /** The sizes of all arrays that are made from here on. */
+  function watchAllocations(): number[] {
+    const sizes: number[] = []
+    const watched = new Proxy(Uint8Array, {
+      construct(target, parameters: unknown[]) {
+        if (typeof parameters[0] === 'number') sizes.push(parameters[0])
+        return Reflect.construct(target, parameters) as object
+      },
+    })
+    vi.stubGlobal('Uint8Array', watched)
+    return sizes
+  }
+
+  test('grows with the bytes that come, never with the length that a header claims', () => {
+    const piece = new Uint8Array(100).fill(1)
+    const header = hex('30 ffffff7f')
+    const source = framer()
+    const sizes = watchAllocations()
+    source.push(header, false)
+    expect(source.next()).toBe(false)
+    let received = header.length
+    for (let count = 0; count < 1_000; count++) {
+      source.push(piece, false)
+      expect(source.next()).toBe(false)
+      received += piece.length
+      expect(source.waiting).toBe(received)
+      expect(Math.max(...sizes)).toBeLessThanOrEqual(2 * received + 64)
+    }
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(5 * received)
+    expect(sizes.length).toBeLessThan(20)
+  })
+
+  test('for a split packet is its own size at the end, and none at all for whole ones', () => {
+    const packet = concat(hex('30 e807'), new Uint8Array(1_000))
+    const source = framer()
+    const sizes = watchAllocations()
+    for (let count = 0; count < 100; count++) {
+      source.push(packet, false)
+      expect(source.next()).toBe(true)
+    }
+    expect(sizes).toEqual([])
+    source.push(packet.subarray(0, 600), false)
+    source.next()
+    source.push(packet.subarray(600), false)
+    expect(source.next()).toBe(true)
+    expect(source.bytes.length).toBe(packet.length)
+    expect(sizes).toEqual([packet.length])
+  })
+})

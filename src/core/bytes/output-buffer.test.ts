@@ -1,0 +1,249 @@
+// What is written comes out once, in order, in chunks that nobody writes into again.
+
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { takeAll } from '../../../test/support/codec/codec.ts'
+import { concat, hex, toHex } from '../../../test/support/codec/hex.ts'
+import { OutputBuffer, Slabs } from './output-buffer.ts'
+
+function write(out: OutputBuffer, size: number, value: number): void {
+  const at = out.reserve(size)
+  out.bytes.fill(value, at, at + size)
+  out.position = at + size
+}
+
+function chunksOf(out: OutputBuffer): Uint8Array[] {
+  const chunks: Uint8Array[] = []
+  for (let chunk = out.take(); chunk !== undefined; chunk = out.take()) chunks.push(chunk)
+  return chunks
+}
+
+function filled(size: number, value: number): Uint8Array {
+  return new Uint8Array(size).fill(value)
+}
+
+describe('packets on their way out', () => {
+  test('leave together, in the order in which they were written', () => {
+    const out = new OutputBuffer(new Slabs())
+    write(out, 2, 1)
+    write(out, 3, 2)
+    expect(chunksOf(out)).toEqual([hex('01 01 02 02 02')])
+    expect(out.take()).toBeUndefined()
+    write(out, 1, 3)
+    expect(chunksOf(out)).toEqual([hex('03')])
+  })
+
+  test('are counted', () => {
+    const out = new OutputBuffer(new Slabs())
+    expect([out.pending, out.written, out.taken]).toEqual([0, 0, 0])
+    write(out, 10, 1)
+    out.append(filled(100, 2))
+    write(out, 5, 3)
+    out.putFirst(filled(2, 4))
+    expect([out.pending, out.written, out.taken]).toEqual([117, 117, 0])
+    out.take()
+    expect([out.pending, out.written, out.taken]).toEqual([115, 117, 2])
+    takeAll(out)
+    expect([out.pending, out.written, out.taken]).toEqual([0, 117, 117])
+    write(out, 1, 5)
+    expect([out.pending, out.written, out.taken]).toEqual([1, 118, 117])
+  })
+
+  test('are not there while they are only reserved', () => {
+    const out = new OutputBuffer(new Slabs())
+    out.reserve(10)
+    expect(out.pending).toBe(0)
+    expect(out.take()).toBeUndefined()
+  })
+
+  test('may be larger than any slab, and lie in one piece', () => {
+    const out = new OutputBuffer(new Slabs())
+    write(out, 10, 1)
+    write(out, 1_000_000, 2)
+    write(out, 10, 3)
+    const chunks = chunksOf(out)
+    const expected = concat(filled(10, 1), filled(1_000_000, 2), filled(10, 3))
+    expect(Buffer.compare(concat(...chunks), expected)).toBe(0)
+    expect(chunks.some((chunk) => chunk.length >= 1_000_000)).toBe(true)
+  })
+})
+
+describe('a payload that was lent', () => {
+  test('is not copied and stands between what was written before and after it', () => {
+    const payload = filled(50, 2)
+    const out = new OutputBuffer(new Slabs())
+    write(out, 3, 1)
+    out.append(payload)
+    write(out, 3, 3)
+    const chunks = chunksOf(out)
+    expect(chunks[1]).toBe(payload)
+    expect(chunks.map((chunk) => chunk.length)).toEqual([3, 50, 3])
+    expect(chunks.map((chunk) => chunk[0])).toEqual([1, 2, 3])
+  })
+})
+
+describe('a packet that is put first', () => {
+  const PINGREQ = hex('c0 00')
+
+  test('goes ahead of all that was not taken', () => {
+    const out = new OutputBuffer(new Slabs())
+    write(out, 3, 1)
+    out.append(filled(4, 2))
+    write(out, 1, 3)
+    out.putFirst(PINGREQ)
+    expect(toHex(takeAll(out))).toBe('c0 00 01 01 01 02 02 02 02 03')
+    out.putFirst(PINGREQ)
+    expect(toHex(takeAll(out))).toBe('c0 00')
+  })
+
+  test('does not go into the middle of a packet whose beginning was taken', () => {
+    const out = new OutputBuffer(new Slabs())
+    write(out, 3, 1)
+    out.append(filled(4, 2))
+    write(out, 1, 3)
+    expect(toHex(out.take() as Uint8Array)).toBe('01 01 01')
+    out.putFirst(PINGREQ)
+    expect(toHex(takeAll(out))).toBe('02 02 02 02 c0 00 03')
+  })
+
+  test('goes behind only that packet, though more payloads wait', () => {
+    const out = new OutputBuffer(new Slabs())
+    for (const value of [1, 2]) {
+      write(out, 1, value)
+      out.append(filled(2, value))
+    }
+    out.take()
+    out.putFirst(PINGREQ)
+    out.putFirst(hex('e0 00'))
+    expect(toHex(takeAll(out))).toBe('01 01 e0 00 c0 00 02 02 02')
+  })
+})
+
+describe('a slab', () => {
+  test('property: is never written to where it was handed out, however many connections share it', () => {
+    const size = fc.oneof(
+      { weight: 20, arbitrary: fc.nat({ max: 40 }) },
+      { weight: 4, arbitrary: fc.nat({ max: 1_000 }) },
+      { weight: 1, arbitrary: fc.nat({ max: 20_000 }) },
+    )
+    const steps = fc.array(
+      fc.record({
+        connection: fc.nat({ max: 2 }),
+        action: fc.constantFrom('write', 'write', 'write', 'append', 'putFirst', 'take', 'flush'),
+        size,
+      }),
+      { minLength: 20, maxLength: 80, size: 'max' },
+    )
+    let shared = 0
+    fc.assert(
+      fc.property(steps, (actions) => {
+        const slabs = new Slabs()
+        const outs = [new OutputBuffer(slabs), new OutputBuffer(slabs), new OutputBuffer(slabs)]
+        const expected = outs.map(() => 0)
+        const handedOut: { chunk: Uint8Array; copy: Uint8Array }[] = []
+        const take = (out: OutputBuffer): boolean => {
+          const chunk = out.take()
+          if (chunk !== undefined) handedOut.push({ chunk, copy: chunk.slice() })
+          return chunk !== undefined
+        }
+        actions.forEach(({ connection, action, size: bytes }, index) => {
+          const out = outs[connection] as OutputBuffer
+          if (action === 'take') return void take(out)
+          if (action === 'flush') {
+            while (take(out));
+            return
+          }
+          expected[connection] = (expected[connection] as number) + bytes
+          if (action === 'write') write(out, bytes, index + 1)
+          else if (action === 'append') out.append(filled(bytes, index + 1))
+          else out.putFirst(filled(bytes, index + 1))
+        })
+        for (const out of outs) while (take(out));
+        expect(outs.map((out) => out.taken)).toEqual(expected)
+        for (const { chunk, copy } of handedOut) {
+          expect(Buffer.compare(chunk, copy)).toBe(0)
+        }
+        // And no byte belongs to two chunks.
+        const ranges = handedOut
+          .filter(({ chunk }) => chunk.length > 0)
+          .map(({ chunk }) => ({
+            memory: chunk.buffer,
+            from: chunk.byteOffset,
+            to: chunk.byteOffset + chunk.length,
+          }))
+          .sort((a, b) => a.from - b.from)
+        const ends = new Map<ArrayBufferLike, number>()
+        for (const { memory, from, to } of ranges) {
+          const end = ends.get(memory)
+          if (end !== undefined) shared += 1
+          expect(from).toBeGreaterThanOrEqual(end ?? 0)
+          ends.set(memory, to)
+        }
+      }),
+      { numRuns: 60 },
+    )
+    expect(shared).toBeGreaterThan(50)
+  })
+
+  test('goes back when all is taken, and the next connection writes behind what was handed out', () => {
+    const slabs = new Slabs()
+    const first = new OutputBuffer(slabs)
+    const second = new OutputBuffer(slabs)
+    write(first, 10, 1)
+    const [chunk] = chunksOf(first)
+    expect(first.bytes.length).toBe(0)
+    write(second, 10, 2)
+    const [next] = chunksOf(second)
+    expect(next?.buffer).toBe(chunk?.buffer)
+    expect(next?.byteOffset).toBe((chunk?.byteOffset ?? 0) + 10)
+    expect(toHex(chunk as Uint8Array)).toBe(toHex(filled(10, 1)))
+  })
+
+  test('is not shared by two connections that write at the same time', () => {
+    const slabs = new Slabs()
+    const outs = [new OutputBuffer(slabs), new OutputBuffer(slabs)]
+    outs.forEach((out, index) => write(out, 4, index))
+    const chunks = outs.map((out) => out.take() as Uint8Array)
+    expect(chunks[0]?.buffer).not.toBe(chunks[1]?.buffer)
+  })
+
+  test('is small at first, larger while much is written within a turn, and small again after', () => {
+    const slabs = new Slabs()
+    const out = new OutputBuffer(slabs)
+    const sizes: number[] = []
+    for (let count = 0; count < 2_000; count++) {
+      write(out, 1_000, 1)
+      if (out.bytes.length !== sizes.at(-1)) sizes.push(out.bytes.length)
+    }
+    expect(sizes).toEqual([4_096, 8_192, 16_384, 32_768, 65_536, 131_072, 262_144])
+    takeAll(out)
+    write(out, 262_144, 1)
+    expect(out.bytes.length).toBe(262_144)
+    takeAll(out)
+    write(out, 10, 1)
+    takeAll(out)
+    // Whoever asks for more than there is left gets a slab of its own, and the old one is forgotten.
+    slabs.borrow(1_000_000)
+    write(out, 10, 1)
+    expect(out.bytes.length).toBe(4_096)
+  })
+
+  test('is kept when more of it is free than of the one that comes back', () => {
+    const slabs = new Slabs()
+    const roomy = new Uint8Array(100)
+    const full = new Uint8Array(1_000)
+    slabs.giveBack(roomy, 10, 10)
+    slabs.giveBack(full, 990, 10)
+    expect(slabs.borrow(50)).toEqual({ slab: roomy, offset: 10 })
+    // And it is lent to one at a time.
+    expect(slabs.borrow(50).slab).not.toBe(roomy)
+  })
+
+  test('is not lent when it has too little room', () => {
+    const slabs = new Slabs()
+    slabs.giveBack(new Uint8Array(100), 60, 10)
+    const { slab, offset } = slabs.borrow(41)
+    expect([slab.length, offset]).toEqual([4_096, 0])
+    expect(slabs.borrow(100_000).slab.length).toBe(100_000)
+  })
+})

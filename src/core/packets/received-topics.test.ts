@@ -1,0 +1,197 @@
+// Topics that come again and again are decoded once; which string comes out must never depend on that.
+
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { hex } from '../../../test/support/codec/hex.ts'
+import { ProtocolError } from '../errors.ts'
+import { type ReceivedTopic, ReceivedTopics } from './received-topics.ts'
+
+const encoder = new TextEncoder()
+
+function read(topics: ReceivedTopics, text: string): ReceivedTopic {
+  const bytes = encoder.encode(text)
+  return topics.read(bytes, 0, bytes.length)
+}
+
+function refusal(topics: ReceivedTopics, bytes: Uint8Array): ProtocolError {
+  try {
+    topics.read(bytes, 0, bytes.length)
+  } catch (error) {
+    if (error instanceof ProtocolError) return error
+    throw error
+  }
+  throw new Error('it was read')
+}
+
+describe('a topic that comes again', () => {
+  test.each(['a', 'ab', 'abc', 'abcd', 'abcde', 'a/b/c/d/e', 'é', '\ufeffa', 'x'.repeat(256)])(
+    'is the same object, wherever its bytes lie: %s',
+    (text) => {
+      const topics = new ReceivedTopics()
+      const first = read(topics, text)
+      expect(first.text).toBe(text)
+      read(topics, 'something else')
+      const bytes = encoder.encode(`before${text}behind`)
+      expect(topics.read(bytes, 6, encoder.encode(text).length)).toBe(first)
+      expect(topics.read(bytes, 6, encoder.encode(text).length)).toBe(first)
+    },
+  )
+
+  test('keeps what was remembered of it', () => {
+    const topics = new ReceivedTopics()
+    read(topics, 'a/b').route = 'handlers'
+    expect(read(topics, 'a/b').route).toBe('handlers')
+    expect(read(topics, 'a/c').route).toBeUndefined()
+  })
+
+  test('is known by its own bytes, not by those of the buffer that it came in', () => {
+    const topics = new ReceivedTopics()
+    const bytes = encoder.encode('first')
+    const first = topics.read(bytes, 0, bytes.length)
+    bytes.set(encoder.encode('other'))
+    const other = topics.read(bytes, 0, bytes.length)
+    expect([first.text, other.text]).toEqual(['first', 'other'])
+    expect(read(topics, 'first')).toBe(first)
+  })
+
+  test('is found after the buffer was let go, too', () => {
+    const topics = new ReceivedTopics()
+    const bytes = encoder.encode('a/b')
+    const first = topics.read(bytes, 0, 3)
+    topics.release()
+    expect(topics.read(bytes, 0, 3)).toBe(first)
+  })
+
+  test('longer than 256 bytes is decoded each time', () => {
+    const topics = new ReceivedTopics()
+    const text = 'y'.repeat(257)
+    const first = read(topics, text)
+    const second = read(topics, text)
+    expect([first.text, second.text]).toEqual([text, text])
+    expect(second).not.toBe(first)
+    expect(read(topics, 'z'.repeat(65_535)).text).toBe('z'.repeat(65_535))
+  })
+
+  test('that is empty is one and the same for all, and has no route', () => {
+    const topics = new ReceivedTopics()
+    expect(read(topics, '')).toBe(read(new ReceivedTopics(), ''))
+    expect(read(topics, '').text).toBe('')
+  })
+
+  test('may be a Buffer’s, whose slice would share memory', () => {
+    const topics = new ReceivedTopics()
+    const bytes = Buffer.from('..sensors/1..')
+    const topic = topics.read(bytes, 2, 9)
+    bytes.fill(0xaa)
+    expect(topic.view.byteLength).toBe(9)
+    expect(read(topics, 'sensors/1')).toBe(topic)
+  })
+})
+
+describe('many topics', () => {
+  test('are all told apart, and the recent ones are found, while the table grows', () => {
+    const topics = new ReceivedTopics()
+    let found = 0
+    for (let round = 0; round < 3; round++) {
+      for (let index = 0; index < 2_000; index++) {
+        const text = `devices/${index}/state`
+        const topic = read(topics, text)
+        expect(topic.text).toBe(text)
+        if (read(topics, `devices/${index >> 1}/state`).text === `devices/${index >> 1}/state`) found += 1
+        if (read(topics, text) !== topic) throw new Error(`${text} was forgotten at once`)
+      }
+    }
+    expect(found).toBe(6_000)
+  })
+
+  test('that fit are decoded once each: the table grew', () => {
+    const topics = new ReceivedTopics()
+    const texts = Array.from({ length: 1_000 }, (_, index) => `t/${index}`)
+    for (let round = 0; round < 6; round++) for (const text of texts) read(topics, text)
+    const before = texts.map((text) => read(topics, text))
+    const again = texts.map((text) => read(topics, text))
+    const same = again.filter((topic, index) => topic === before[index]).length
+    expect(same).toBeGreaterThan(800)
+  })
+
+  test('more than the table holds are still right, and the table does not grow without end', () => {
+    const topics = new ReceivedTopics()
+    const count = 20_000
+    const firsts = Array.from({ length: count }, (_, index) => read(topics, `n/${index}`))
+    expect(firsts.every((topic, index) => topic.text === `n/${index}`)).toBe(true)
+    const remembered = firsts.filter((topic, index) => read(topics, `n/${index}`) === topic).length
+    expect(remembered).toBeLessThanOrEqual(4_096)
+  })
+
+  test('that share a slot are told apart, two of them are both remembered', () => {
+    // Topics of equal length that differ in one bit collide somewhere in a table of 16.
+    const texts = Array.from({ length: 40 }, (_, index) => `k${String.fromCharCode(0x30 + index)}`)
+    for (let first = 0; first < texts.length; first++) {
+      for (let second = 0; second < first; second++) {
+        const topics = new ReceivedTopics()
+        const [a, b] = [texts[first] as string, texts[second] as string]
+        const [topicA, topicB] = [read(topics, a), read(topics, b)]
+        expect([topicA.text, topicB.text]).toEqual([a, b])
+        expect(read(topics, a)).toBe(topicA)
+        expect(read(topics, b)).toBe(topicB)
+      }
+    }
+  })
+
+  test('property: each comes out as it went in, in any order, from any place', () => {
+    const name = fc.oneof(
+      fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 9 }),
+      fc.string({ unit: 'binary', minLength: 1, maxLength: 20 }),
+    )
+    const texts = fc.array(
+      name.map((text) => text.replace(/[+#\0]/g, '/')),
+      { minLength: 10, maxLength: 60, size: 'max' },
+    )
+    fc.assert(
+      fc.property(texts, fc.array(fc.nat(), { minLength: 1, maxLength: 40 }), (all, order) => {
+        const topics = new ReceivedTopics()
+        const buffer = encoder.encode(all.join(''))
+        const starts = all.map((_, index) => encoder.encode(all.slice(0, index).join('')).length)
+        for (const choice of [...order, ...all.keys()]) {
+          const index = choice % all.length
+          const text = all[index] as string
+          const length = encoder.encode(text).length
+          expect(topics.read(buffer, starts[index] as number, length).text).toBe(text)
+        }
+      }),
+      { numRuns: 60 },
+    )
+  })
+})
+
+describe('a topic is refused', () => {
+  test.each(['#', '+', 'a/#', '+/b', 'a+', 'abc#', 'abcd#', `${'x'.repeat(300)}#`])(
+    'with a wildcard, however often it comes: %s [3.1.1 MQTT-3.3.2-2] [5 MQTT-3.3.2-2]',
+    (text) => {
+      const topics = new ReceivedTopics()
+      for (let times = 0; times < 3; times++) {
+        const error = refusal(topics, encoder.encode(text))
+        expect([error.code, error.reasonCode]).toEqual(['protocol-error', 0x82])
+      }
+      expect(read(topics, 'a').text).toBe('a')
+    },
+  )
+
+  test.each(['eda080', 'c080', 'ff', '"a" 00', '"abcd" e282'])(
+    'when it is no string of MQTT: %s [3.1.1 MQTT-1.5.3-1] [5 MQTT-1.5.4-1]',
+    (bytes) => {
+      const topics = new ReceivedTopics()
+      for (let times = 0; times < 2; times++) {
+        const error = refusal(topics, hex(bytes))
+        expect([error.code, error.reasonCode]).toEqual(['malformed-packet', 0x81])
+      }
+    },
+  )
+
+  test('never because of U+FEFF at its start, which stays [3.1.1 MQTT-1.5.3-3] [5 MQTT-1.5.4-3]', () => {
+    const topics = new ReceivedTopics()
+    expect(read(topics, '\ufeffa').text).toBe('\ufeffa')
+    expect(read(topics, 'a').text).toBe('a')
+    expect(read(topics, '\ufeffa').text).toBe('\ufeffa')
+  })
+})

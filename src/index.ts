@@ -1,0 +1,44 @@
+/**
+ * All that `import … from 'petrel'` gives on Node, Bun and Deno. Here the platform is chosen: sockets by `node:net`,
+ * time by the process. Nothing else in the library asks where it runs.
+ */
+
+import { Client } from './client/client.ts'
+import type { ClientOptions, PoolOptions } from './client/client-options.ts'
+import { ClientPool as PoolOfPlatform, type Platform } from './client/pool.ts'
+import { createRuntime } from './client/runtime.ts'
+import { createDial } from './transport/dial.ts'
+
+/** After all microtasks: `nextTick` alone would run before those of the present callback. */
+function defer(callback: () => void): void {
+  queueMicrotask(() => process.nextTick(callback))
+}
+
+const platform: Platform = { runtime: createRuntime(defer, (callback) => setImmediate(callback)), createDial }
+
+/** What the clients of one process share: one timer, addresses, memory, a budget of connection attempts. */
+export class ClientPool extends PoolOfPlatform {
+  constructor(options?: PoolOptions) {
+    super(options, platform)
+  }
+}
+
+/** Made at the first use of `connect` or `createClient`. */
+let defaultPool: ClientPool | undefined
+
+/** Connects a client of the default pool. @throws UsageError, RefusedError, ConnectionError, ProtocolError */
+export function connect(
+  url: string | URL | readonly (string | URL)[],
+  options?: ClientOptions,
+): Promise<Client> {
+  return (defaultPool ??= new ClientPool()).connect(url, options)
+}
+
+/** A client of the default pool that is not connected yet; it may already queue and route. @throws UsageError */
+export function createClient(url: string | URL | readonly (string | URL)[], options?: ClientOptions): Client {
+  return (defaultPool ??= new ClientPool()).createClient(url, options)
+}
+
+export { Client }
+export { fileStore } from './store/file.ts'
+export * from './exports.ts'

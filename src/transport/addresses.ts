@@ -1,0 +1,58 @@
+/**
+ * Addresses of names, remembered for a while: a thousand clients that reconnect to one broker ask for its name once.
+ */
+
+import dns from 'node:dns'
+import type net from 'node:net'
+
+interface Entry {
+  readonly addresses: Promise<readonly dns.LookupAddress[]>
+  readonly until: number
+}
+
+/** A look-up function for `net.connect` that merges simultaneous questions and keeps answers for `ttl` ms. */
+export function cachedLookup(
+  ttl: number,
+  now: () => number,
+  resolve: (host: string) => Promise<readonly dns.LookupAddress[]> = resolveAll,
+): net.LookupFunction {
+  const entries = new Map<string, Entry>()
+  return (host, options, callback) => {
+    const known = entries.get(host)
+    const entry = known !== undefined && known.until > now() ? known : ask(host)
+    entry.addresses.then(
+      (addresses) => answer(addresses, options, callback),
+      (error: NodeJS.ErrnoException) => callback(error, ''),
+    )
+  }
+
+  function ask(host: string): Entry {
+    const entry: Entry = { addresses: resolve(host), until: now() + ttl }
+    entries.set(host, entry)
+    const forget = (): void => {
+      if (entries.get(host) === entry) entries.delete(host)
+    }
+    // A failure is not remembered, and with a ttl of 0 only questions at the same time share an answer.
+    entry.addresses.then(() => (ttl === 0 ? forget() : undefined), forget)
+    return entry
+  }
+}
+
+function resolveAll(host: string): Promise<readonly dns.LookupAddress[]> {
+  return dns.promises.lookup(host, { all: true, verbatim: true })
+}
+
+function answer(
+  addresses: readonly dns.LookupAddress[],
+  { all, family }: dns.LookupOptions,
+  callback: Parameters<net.LookupFunction>[2],
+): void {
+  const wanted = addresses.filter((address) => !family || address.family === familyNumber(family))
+  const first = wanted[0] ?? addresses[0]
+  if (all) callback(null, [...(wanted.length > 0 ? wanted : addresses)])
+  else if (first !== undefined) callback(null, first.address, first.family)
+}
+
+function familyNumber(family: number | 'IPv4' | 'IPv6'): number {
+  return family === 'IPv4' ? 4 : family === 'IPv6' ? 6 : family
+}
