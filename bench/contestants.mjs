@@ -15,7 +15,7 @@ export const contestants = {
     speaks: anyVersion,
     windows: { p0: [1000], r1: [16_384], r2: [16_384] },
     fullWindow: true,
-    rates: { p0: 4e6, p1: 1.5e6, p2: 1e6, r0: 5e6, r1: 4e6, r2: 2e6, P: 2e5, R: 1.5e5 },
+    rates: { p0: 1e6, p1: 3e5, p2: 3e5, r0: 4e6, r1: 4e6, r2: 1.5e6, P: 5e4, R: 1.5e5 },
   },
   mqttjs: {
     label: 'MQTT.js',

@@ -9,7 +9,6 @@ import { fileURLToPath } from 'node:url'
 const here = fileURLToPath(new URL('.', import.meta.url))
 const CLIENT_CORE = 0
 const PEER_CORE = 1
-const LIMIT = 45_000
 
 const children = new Set()
 process.on('exit', () => {
@@ -20,11 +19,11 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exi
 export const pinned = cpus().length > 1 && process.platform === 'linux'
 
 /** Starts a process on one core; with `priority` in a scheduling group of its own, ahead of everything else. */
-const start = (core, command, parameters, priority) => {
+const start = (core, command, parameters, { priority, limit }) => {
   const [program, ...rest] = pinned
     ? ['taskset', '-c', String(core), command, ...parameters]
     : [command, ...parameters]
-  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], detached: priority })
+  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], detached: Boolean(priority) })
   children.add(child)
   if (priority) writeFileSync(`/proc/${child.pid}/autogroup`, '-20')
   let output = ''
@@ -35,7 +34,7 @@ const start = (core, command, parameters, priority) => {
   child.stderr.on('data', (chunk) => {
     errors += chunk
   })
-  const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT)
+  const timer = setTimeout(() => child.kill('SIGKILL'), limit)
   const ended = new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (code, signal) => {
@@ -80,18 +79,30 @@ const disagreement = ({ role, qos }, total, counts) => {
 }
 
 /**
- * Runs `count` messages after a warm-up of a fifth as many; returns { rate, seconds, cpu, rss, … } or { error }.
+ * Runs `count` messages, for at most `limit` ms, after a warm-up of a fifth as many; returns { rate, seconds, cpu, rss, … } or { error }.
  * `cpu` is in seconds for a million messages, `rss` in MiB at its peak.
  */
-export const measure = async ({ id, family, workload, mode, window, version, count, node, priority }) => {
+export const measure = async ({
+  id,
+  family,
+  workload,
+  mode,
+  window,
+  version,
+  count,
+  node,
+  priority,
+  limit,
+}) => {
   const { role, qos, payload, topics } = workload
   const warmup = Math.max(2 * topics, Math.ceil(count / 5))
   const total = warmup + count
+  const how = { priority, limit }
   const source = [
     'source',
     ...flags({ count: total, qos, payload, topics, window: Math.min(window, 65_535) }),
   ]
-  const peer = start(PEER_CORE, `${here}build/peer`, role === 'publish' ? ['sink'] : source, priority)
+  const peer = start(PEER_CORE, `${here}build/peer`, role === 'publish' ? ['sink'] : source, how)
   const base = { count, warmup, window }
   try {
     const { port, ring } = await firstLine(peer)
@@ -109,18 +120,14 @@ export const measure = async ({ id, family, workload, mode, window, version, cou
       ring,
       ...(mode ? { mode } : {}),
     }
-    const client = start(CLIENT_CORE, command, [...parameters, ...flags(settings)], priority)
+    const client = start(CLIENT_CORE, command, [...parameters, ...flags(settings)], how)
     const result = await client.ended
     if (result.code !== 0) {
-      const said = result.errors
-        .trim()
-        .split('\n')
-        .filter((line) => /\S/.test(line))
-        .slice(0, 6)
-        .join(' | ')
+      const lines = result.errors.split('\n').filter((line) => /\S/.test(line))
+      const said = lines.find((line) => /Error/.test(line)) ?? lines.at(-1)
       return {
         ...base,
-        error: result.signal ? `ended by ${result.signal}` : said || `exit code ${result.code}`,
+        error: result.signal ? `ended by ${result.signal}` : (said ?? `exit code ${result.code}`),
       }
     }
     const counts = JSON.parse((await peer.ended).output.trim().split('\n').at(-1))

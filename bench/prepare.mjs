@@ -3,11 +3,21 @@
 // the C compiler: the other side of every run is a C program.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const root = fileURLToPath(new URL('..', import.meta.url))
+const installed = `${here}node_modules/petrel`
 
 const programs = [
   { output: 'peer', source: 'peer/peer.c', libraries: [] },
@@ -22,6 +32,12 @@ const programs = [
 ]
 
 const lastLines = (text, count = 4) => text.trim().split('\n').slice(-count).join('\n    ')
+
+/** The lines of a compiler's output that say what is wrong; its last ones when none does. */
+const errorLines = (text) => {
+  const lines = text.split('\n').filter((line) => /\berror\b/i.test(line))
+  return lines.length > 0 ? lines.slice(0, 5).join('\n    ') : lastLines(text, 5)
+}
 
 const run = (command, parameters, cwd) => {
   const { status, stdout, stderr, error } = spawnSync(command, parameters, { cwd, encoding: 'utf8' })
@@ -68,27 +84,34 @@ export const compile = () => {
   return missing
 }
 
-/** Builds, packs and unpacks Petrel; returns why not, or undefined. It has no dependencies, so unpacking installs it. */
-export const installPetrel = ({ build }) => {
-  const installed = `${here}node_modules/petrel`
-  if (!build)
-    return existsSync(`${installed}/package.json`) ? undefined : 'not installed, and --no-build was given'
-  rmSync(installed, { recursive: true, force: true })
-  const built = run('npm', ['run', 'build'], root)
-  if (!built.ok) return `npm run build failed:\n    ${lastLines(built.output, 8)}`
-  const to = `${here}build`
-  for (const name of readdirSync(to)) if (name.endsWith('.tgz')) rmSync(`${to}/${name}`)
-  const packed = run('npm', ['pack', '--ignore-scripts', '--pack-destination', to], root)
-  const tarball = readdirSync(to).find((name) => name.endsWith('.tgz'))
+/** Packs Petrel into a folder of its own and puts that in place of the one installed before; why not, or undefined. */
+const packAndUnpack = (folder) => {
+  const packed = run('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], root)
+  const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz'))
   if (!packed.ok || !tarball) return `npm pack failed:\n    ${lastLines(packed.output)}`
-  mkdirSync(installed, { recursive: true })
-  const unpacked = run('tar', ['-xzf', `${to}/${tarball}`, '-C', installed, '--strip-components=1'])
+  const unpacked = run('tar', ['-xzf', `${folder}/${tarball}`, '-C', folder])
   if (!unpacked.ok) return `the tarball could not be unpacked: ${lastLines(unpacked.output)}`
-  const { dependencies = {} } = JSON.parse(readFileSync(`${installed}/package.json`, 'utf8'))
+  const { dependencies = {} } = JSON.parse(readFileSync(`${folder}/package/package.json`, 'utf8'))
   const names = Object.keys(dependencies)
   if (names.length > 0) return `it has dependencies, which are not installed here: ${names.join(', ')}`
-  if (!existsSync(`${installed}/dist/index.js`)) return 'the package has no dist/index.js yet'
+  if (!existsSync(`${folder}/package/dist/index.js`)) return 'the package has no dist/index.js yet'
+  rmSync(installed, { recursive: true, force: true })
+  renameSync(`${folder}/package`, installed)
   return undefined
+}
+
+/** Builds and installs Petrel; why not, or undefined. It has no dependencies, so unpacking its tarball installs it. */
+export const installPetrel = ({ build }) => {
+  if (!build)
+    return existsSync(`${installed}/package.json`) ? undefined : 'not installed, and --no-build was given'
+  const built = run('npm', ['run', 'build'], root)
+  if (!built.ok) return `npm run build failed:\n    ${errorLines(built.output)}`
+  const folder = mkdtempSync(`${here}build/petrel-`)
+  try {
+    return packAndUnpack(folder)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 }
 
 /** Whether a JavaScript client can be loaded at all; the reason when not. */

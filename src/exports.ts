@@ -25,9 +25,9 @@ export type {
   OutgoingMessage,
   PublishOptions,
   PublishProperties,
+  PublishResult,
   SendOptions,
 } from './client/publish-options.ts'
-export type { PublishResult } from './client/publisher.ts'
 export type { SubscribeResult, Subscription, UnsubscribeResult } from './client/requests.ts'
 export type { Runtime, Timer } from './client/runtime.ts'
 export type { StatisticsSnapshot as Statistics } from './client/statistics.ts'

@@ -66,7 +66,7 @@ export const connect = async ({ port, version }) => {
         )
       }
       return slices(count, window, async (n) => {
-        for (let i = 1; i < n; i++) client.publish(topic(), payload, 0)
+        for (let i = 1; i < n; i++) void client.publish(topic(), payload, 0)
         await client.publish(topic(), payload, 0)
       })
     },

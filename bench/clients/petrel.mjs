@@ -23,7 +23,7 @@ const ways = {
       )
     }
     return slices(count, window, (n) => {
-      for (let i = 1; i < n; i++) client.publish(topic(), payload)
+      for (let i = 1; i < n; i++) void client.publish(topic(), payload)
       return client.publish(topic(), payload)
     })
   },

@@ -27,7 +27,7 @@ export const connect = async ({ port, version }) => {
         })
       }
       return slices(count, window, async (n) => {
-        for (let i = 1; i < n; i++) client._send('publish', { topic: topic(), payload, qos })
+        for (let i = 1; i < n; i++) void client._send('publish', { topic: topic(), payload, qos })
         await client._send('publish', { topic: topic(), payload, qos })
         await new Promise((resolve) => setImmediate(resolve))
       })

@@ -5,9 +5,11 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { connect } from 'node:net'
-import { test } from 'node:test'
+import { test as define } from 'node:test'
 import { encodePublish, endTopic } from '../packets.mjs'
+import { compile } from '../prepare.mjs'
 
+if (!process.env.PEER) compile()
 const binary = process.env.PEER ?? new URL('../build/peer', import.meta.url).pathname
 
 const start = async (...options) => {
@@ -52,6 +54,7 @@ const dial = (port) =>
     socket.on('connect', () => resolve({ socket, read, closed, held: () => held }))
   })
 
+const test = (title, run) => void define(title, run)
 const hex = (text) => Buffer.from(text.replace(/\s/g, ''), 'hex')
 const connectPacket = (version, name = 'c') => {
   const properties = version === 5 ? [8, 0x21, 0, 20, 0x26, 0, 0, 0, 0] : []

@@ -6,7 +6,8 @@
  */
 
 import { ConnectionError, MqttError, RefusedError } from '../core/errors.ts'
-import type { ConnectPacket, ProtocolVersion } from '../core/packets/types.ts'
+import type { Codec } from '../core/packets/codec.ts'
+import type { ConnectPacket } from '../core/packets/types.ts'
 import type { Dial } from '../transport/transport.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { AttemptBudget } from './attempt-budget.ts'
@@ -21,16 +22,16 @@ export interface AttemptHost {
   /** What is known of the servers, kept until the user's next `connect()`. */
   readonly knowledge: ServerKnowledge
   /** The CONNECT of this attempt; asks for credentials and authentication data. */
-  prepare(version: ProtocolVersion): Promise<ConnectPacket>
+  prepare(codec: Codec): Promise<ConnectPacket>
   handleDialing(): void
   /** The stream stands: makes and starts the driver, which tells `opened` or `failed` of this attempt. */
-  open(transport: Transport, connect: ConnectPacket): Driver
+  open(transport: Transport, codec: Codec, connect: ConnectPacket): Driver
 }
 
-/** Which URL and which version worked last. */
+/** Which URL and which version worked last; several versions are tried where that is not known. */
 export class ServerKnowledge {
   lastGood: URL | undefined = undefined
-  readonly versions: Map<string, ProtocolVersion> = new Map()
+  readonly codecs: Map<string, Codec> = new Map()
   /** URLs that were tried: only the first time does a silent close count as "version 5 is not spoken here". */
   readonly tried: Set<string> = new Set()
 }
@@ -97,37 +98,35 @@ export class Attempt {
 
   async #tryUrl(url: URL): Promise<void> {
     const { options, knowledge } = this.#host
-    if (options.protocolVersion !== 'auto') return this.#open(url, options.protocolVersion)
-    const version = knowledge.versions.get(url.href) ?? '5'
+    const [codec, older] = knowledge.codecs.has(url.href) ? [knowledge.codecs.get(url.href)] : options.codecs
+    if (!codec) return
     const first = !knowledge.tried.has(url.href)
     knowledge.tried.add(url.href)
     try {
-      await this.#open(url, version)
-      knowledge.versions.set(url.href, version)
+      await this.#open(url, codec)
     } catch (error) {
-      if (version !== '5' || !isNotSpoken(error, first) || this.#controller.signal.aborted) throw error
-      await this.#openOlder(url, error)
+      if (older === undefined || !isNotSpoken(error, first) || this.#controller.signal.aborted) throw error
+      await this.#openOlder(url, older, error)
     }
   }
 
-  async #openOlder(url: URL, first: unknown): Promise<void> {
+  async #openOlder(url: URL, codec: Codec, first: unknown): Promise<void> {
     try {
-      await this.#open(url, '3.1.1')
-      this.#host.knowledge.versions.set(url.href, '3.1.1')
+      await this.#open(url, codec)
     } catch (error) {
       if (error instanceof MqttError && error.cause === undefined) error.cause = first
       throw error
     }
   }
 
-  async #open(url: URL, version: ProtocolVersion): Promise<void> {
+  async #open(url: URL, codec: Codec): Promise<void> {
     const { signal } = this.#controller
-    const { budget, dial, options } = this.#host
+    const { budget, dial, knowledge, options } = this.#host
     this.#phase = 'tcp'
     this.#host.handleDialing()
     await budget.acquire(signal)
     try {
-      const connect = await abortable(this.#host.prepare(version), signal)
+      const connect = await abortable(this.#host.prepare(codec), signal)
       const transport = await dial({ url, options }, signal)
       if (signal.aborted) {
         transport.destroy()
@@ -137,8 +136,9 @@ export class Attempt {
       await new Promise<void>((resolve, reject) => {
         this.#opened = resolve
         this.#failed = reject
-        this.#driver = this.#host.open(transport, connect)
+        this.#driver = this.#host.open(transport, codec, connect)
       })
+      knowledge.codecs.set(url.href, codec)
     } finally {
       budget.release()
     }

@@ -83,7 +83,7 @@ function withHost(field: string, url: URL, websocketPath: string | undefined): U
   const port = SCHEMES.get(url.protocol)
   if (port === undefined) return withPath(url, websocketPath)
   if (url.search !== '') {
-    const message = `expected no query with ${url.protocol}, got ${shown(url.search)}; clientId and the like are options`
+    const message = `expected no query with ${url.protocol}, got one; clientId and the like are options`
     throw invalidUrl(field, message)
   }
   if (url.port === '') url.port = port
@@ -130,7 +130,7 @@ function decode(part: string, text: string): string | undefined {
   }
 }
 
-/** The URL in quotes, with … for user and password. */
+/** The URL in quotes, with … for user and password, and for a query, which may hold a token. */
 function withoutLogin(text: string): string {
-  return shown(text.replace(/\/\/.*@/s, '//…@'))
+  return shown(text.replace(/^([a-z+.-]+:\/\/)?.*@/is, '$1…@').replace(/\?.*/s, '?…'))
 }

@@ -2,18 +2,11 @@
 
 import { encodeUtf8 } from '../core/bytes/utf8.ts'
 import type { NegotiatedSettings } from '../core/connection/negotiated.ts'
-import { UsageError } from '../core/errors.ts'
-import type { ConnectPacket, ProtocolVersion, Properties, WillMessage } from '../core/packets/types.ts'
-import {
-  type Credentials,
-  checkLogin311,
-  type Login,
-  resolveLogin,
-  resolveWill,
-  type Will,
-} from './connect-options.ts'
+import type { Codec } from '../core/packets/codec.ts'
+import type { ConnectPacket, Properties, WillMessage } from '../core/packets/types.ts'
+import { type Credentials, type Login, resolveLogin, resolveWill, type Will } from './connect-options.ts'
 import { payloadBytes, type Payload } from './option-checks.ts'
-import type { ResolvedOptions } from './options.ts'
+import { check311, type ResolvedOptions } from './options.ts'
 
 export class ConnectPacketMaker {
   readonly #options: ResolvedOptions
@@ -48,25 +41,18 @@ export class ConnectPacketMaker {
     this.#expiry = settings.sessionExpiryInterval
   }
 
-  async make(version: ProtocolVersion, clientId: string, attempt: number): Promise<ConnectPacket> {
+  async make(codec: Codec, clientId: string, attempt: number): Promise<ConnectPacket> {
     const { credentials, authentication, version5 } = this.#options
     const login =
       credentials === undefined
         ? this.#login
         : resolveLogin((await credentials(attempt)) ?? {}, version5, 'credentials.')
-    const isNew = version === '5'
-    if (!isNew) checkLogin311(login)
-    if (!isNew && authentication !== undefined) {
-      throw new UsageError(
-        'needs-version-5',
-        'authentication',
-        'expected a server that speaks version 5, this one does not',
-      )
-    }
+    const isNew = codec.hasProperties
+    if (!isNew) check311(this.#options, login)
     const data = isNew ? await authentication?.start() : undefined
     return {
       type: 'connect',
-      protocolVersion: version,
+      protocolVersion: codec.protocolVersion,
       clientId,
       cleanStart: isNew ? this.#cleanStart() : this.#cleanSession(),
       keepAlive: this.#options.keepAlive,

@@ -13,10 +13,10 @@ import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { Alarm, Alarms } from './alarms.ts'
 import type { Driver } from './driver.ts'
 import { type Events, isThenable } from './events.ts'
-import { Handling } from './handling.ts'
+import { Handling, type Route } from './handling.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { Statistics } from './statistics.ts'
-import type { Route, Subscriptions } from './subscriptions.ts'
+import type { Subscriptions } from './subscriptions.ts'
 
 /** A handler that has not settled after this many ms is reported once, rule 20. */
 const SLOW_HANDLER = 60_000

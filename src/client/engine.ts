@@ -12,45 +12,26 @@ import { Connection } from '../core/connection/connection.ts'
 import type { Closed, Connected, ConnectionEvent } from '../core/connection/events.ts'
 import { Traffic } from '../core/connection/traffic.ts'
 import { ClosedError, MqttError } from '../core/errors.ts'
-import { mqtt311, mqtt5 } from '../core/packets/codec.ts'
+import type { Codec } from '../core/packets/codec.ts'
 import { ReceivedTopics } from '../core/packets/received-topics.ts'
-import type { ConnectPacket, DisconnectPacket, ProtocolVersion } from '../core/packets/types.ts'
-import type { Delivery } from '../core/session/deliveries.ts'
+import type { ConnectPacket, DisconnectPacket } from '../core/packets/types.ts'
 import { Session } from '../core/session/session.ts'
 import type { Transport } from '../transport/transport.ts'
-import type { Alarm } from './alarms.ts'
+import { Appointment } from './appointment.ts'
 import { Attempt, type AttemptHost, ServerKnowledge } from './attempt.ts'
 import { Backoff } from './backoff.ts'
 import { ConnectPacketMaker } from './connect-packet.ts'
+import { connectionOptions } from './connection-options.ts'
+import { createDeferred, type Deferred } from './deferred.ts'
 import { Driver, type DriverOwner } from './driver.ts'
 import type { ClientState, ConnectResult, Events } from './events.ts'
+import type { EngineClient } from './engine-client.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { PoolResources } from './pool-resources.ts'
+import { ProcessHold } from './process-hold.ts'
 import { SessionKeeper } from './session-keeper.ts'
 import type { Statistics } from './statistics.ts'
-
-/** Those who are told what happens. */
-export interface EngineClient {
-  handleEvent(event: Exclude<ConnectionEvent, Closed | Connected>, driver: Driver): void
-  /** Asks the server for what must precede publishes. */
-  handleConnected(event: Connected, driver: Driver): void
-  handleGone(driver: Driver, error: MqttError): void
-  handleTurn(): void
-  handleFlushed(driver: Driver): void
-  handleStored(upTo: number): void
-  handleFailedDeliveries(deliveries: readonly Delivery[]): void
-  /** The client is closed: whatever waits gets the error. */
-  handleClosed(error: MqttError, kept: boolean): void
-  /** Nothing is owed and no handler runs. */
-  readonly isIdle: boolean
-}
-
-interface Deferred {
-  readonly promise: Promise<ConnectResult>
-  readonly resolve: (result: ConnectResult) => void
-  readonly reject: (error: unknown) => void
-}
 
 export class Engine implements DriverOwner, AttemptHost {
   readonly options: ResolvedOptions
@@ -65,9 +46,8 @@ export class Engine implements DriverOwner, AttemptHost {
   readonly #keeper: SessionKeeper
   readonly #topics = new ReceivedTopics()
   /** Back-off, attempt time-out and drain: never two at once. */
-  readonly #alarm: Alarm
-  #alarmAt = Infinity
-  #whenDue: (() => void) | undefined = undefined
+  readonly #appointment: Appointment
+  readonly #hold: ProcessHold
 
   knowledge: ServerKnowledge = new ServerKnowledge()
   /** The driver of the connection that stands. */
@@ -77,7 +57,7 @@ export class Engine implements DriverOwner, AttemptHost {
 
   #attempt: Attempt | undefined = undefined
   #attempts = 0
-  #connecting: Deferred | undefined = undefined
+  #connecting: Deferred<ConnectResult> | undefined = undefined
   #result: ConnectResult | undefined = undefined
   /** A connection stood since `connect()`. */
   #everConnected = false
@@ -85,8 +65,6 @@ export class Engine implements DriverOwner, AttemptHost {
   #disconnecting: { promise: Promise<void>; resolve: () => void; packet: DisconnectPacket } | undefined =
     undefined
   #wasConnected = false
-  #keepsAlive = true
-  #holding = false
 
   constructor(
     client: EngineClient,
@@ -101,9 +79,15 @@ export class Engine implements DriverOwner, AttemptHost {
     this.options = options
     this.resources = parts.resources
     this.maker = new ConnectPacketMaker(options)
-    this.backoff = new Backoff(options.reconnect, () => runtime.random(), options.credentials !== undefined)
+    this.backoff = new Backoff(
+      options.reconnect,
+      () => runtime.random(),
+      options.credentials !== undefined,
+      (error) => runtime.report(error),
+    )
     this.#lifecycle = new Lifecycle((from, to) => this.#handleState(from, to))
-    this.#alarm = alarms.create((now) => this.#handleAlarm(now))
+    this.#appointment = new Appointment(alarms)
+    this.#hold = new ProcessHold(alarms)
     this.#keeper = new SessionKeeper(options, givenClientId, runtime, {
       handleStored: (upTo) => this.#handleStored(upTo),
       handleStoreFailed: (error) => this.#handleStoreFailed(error),
@@ -161,17 +145,15 @@ export class Engine implements DriverOwner, AttemptHost {
       this.#client.handleClosed(this.closedError, false)
       return this.#keeper.close()
     }
-    let resolve = (): void => {}
-    const promise = new Promise<void>((settle) => {
-      resolve = settle
-    })
+    const { promise, resolve } = createDeferred<void>()
     this.#disconnecting = { promise, resolve, packet }
     this.closedError = closedError('disconnected', false)
     this.#wasConnected = this.state === 'connected'
     this.#lifecycle.move('disconnecting')
     this.#attempt?.abort(this.closedError)
     if (this.driver === undefined) this.#finish()
-    else if (drain > 0 && !this.#client.isIdle) this.#setAlarm(this.now + drain, () => this.#sendDisconnect())
+    else if (drain > 0 && !this.#client.isIdle)
+      this.#appointment.set(this.now + drain, () => this.#sendDisconnect())
     else this.#sendDisconnect()
     return promise
   }
@@ -185,10 +167,10 @@ export class Engine implements DriverOwner, AttemptHost {
   }
 
   setKeepsAlive(keepsAlive: boolean): void {
-    this.#keepsAlive = keepsAlive
+    this.#hold.wanted = keepsAlive
     this.driver?.setKeepsAlive(keepsAlive)
     this.#attempt?.driver?.setKeepsAlive(keepsAlive)
-    this.#updateHold()
+    this.#hold.update(this.state)
   }
 
   watchPackets(watched: boolean): void {
@@ -213,8 +195,8 @@ export class Engine implements DriverOwner, AttemptHost {
 
   handleTurn(): void {
     this.#client.handleTurn()
-    if (this.#disconnecting !== undefined && this.#whenDue !== undefined && this.#client.isIdle)
-      this.#runAlarm()
+    if (this.#disconnecting !== undefined && this.#appointment.isSet && this.#client.isIdle)
+      this.#appointment.keep()
   }
 
   handleFlushed(driver: Driver): void {
@@ -236,41 +218,27 @@ export class Engine implements DriverOwner, AttemptHost {
     return this.resources.budget
   }
 
-  prepare(version: ProtocolVersion): Promise<ConnectPacket> {
-    return this.maker.make(version, this.clientId, this.#attempts)
+  prepare(codec: Codec): Promise<ConnectPacket> {
+    return this.maker.make(codec, this.clientId, this.#attempts)
   }
 
   handleDialing(): void {
     this.#lifecycle.move('dialing')
   }
 
-  open(transport: Transport, connect: ConnectPacket): Driver {
-    const { options, resources, session } = this
-    const codec = connect.protocolVersion === '5' ? mqtt5 : mqtt311
+  open(transport: Transport, codec: Codec, connect: ConnectPacket): Driver {
+    const { options, resources, traffic } = this
     this.#lifecycle.move('handshaking')
-    const connection = new Connection(
-      codec,
-      session,
-      {
-        connect,
-        maximumPacketSize: options.maximumPacketSize,
-        maxInflight: options.maxInflight,
-        maxInflightQos2: options.maxInflightQos2 ?? (codec.hasProperties ? options.maxInflight : 20),
-        topicAliases: options.topicAliases,
-        operationTimeout: options.operationTimeout,
-        pingTimeout: options.pingTimeout,
-        poisonLimit: options.poisonLimit,
-        onUnknownSession: options.onUnknownSession,
-        onSessionLost: options.onSessionLost,
-        slabs: resources.slabs,
-        topics: this.#topics,
-        traffic: this.traffic,
-        watched: this.#events.has('packet'),
-      },
-      resources.runtime.now(),
-    )
+    const shared = {
+      slabs: resources.slabs,
+      topics: this.#topics,
+      traffic,
+      watched: this.#events.has('packet'),
+    }
+    const settings = connectionOptions(options, codec, connect, shared)
+    const connection = new Connection(codec, this.session, settings, resources.runtime.now())
     const driver = new Driver(connection, transport, resources.runtime, resources.alarms, this)
-    driver.setKeepsAlive(this.#keepsAlive)
+    driver.setKeepsAlive(this.#hold.wanted)
     driver.start()
     return driver
   }
@@ -289,11 +257,13 @@ export class Engine implements DriverOwner, AttemptHost {
   }
 
   #startAttempt(): void {
-    this.#clearAlarm()
+    this.#appointment.clear()
     const attempt = new Attempt(this)
     this.#attempt = attempt
     this.#attempts += 1
-    this.#setAlarm(this.resources.runtime.now() + this.options.connectTimeout, () => attempt.handleTimeout())
+    this.#appointment.set(this.resources.runtime.now() + this.options.connectTimeout, () =>
+      attempt.handleTimeout(),
+    )
     this.#lifecycle.move('dialing')
     this.#keeper
       .open()
@@ -305,7 +275,7 @@ export class Engine implements DriverOwner, AttemptHost {
     const reconnected = this.#everConnected
     const { protocolVersion } = event.settings
     const { sessionPresent, reasonCode, settings, adopted } = event
-    this.#clearAlarm()
+    this.#appointment.clear()
     this.driver = driver
     this.#keeper.session = driver.connection.session
     this.#connectedAt = driver.now
@@ -329,10 +299,11 @@ export class Engine implements DriverOwner, AttemptHost {
   #handleAttemptFailed(attempt: Attempt, error: unknown): void {
     if (this.#attempt !== attempt) return
     this.#attempt = undefined
-    this.#clearAlarm()
+    this.#appointment.clear()
     if (this.#disconnecting !== undefined) return
     const retry = this.#everConnected || this.options.retryInitialConnect
-    const delay = retry ? this.backoff.next(error, this.#attempts) : 'stop'
+    const next = this.#everConnected ? this.#attempts + 1 : this.#attempts
+    const delay = retry ? this.backoff.next(error, next) : 'stop'
     this.#events.emit('connectFailed', {
       error,
       attempt: this.#attempts,
@@ -374,7 +345,7 @@ export class Engine implements DriverOwner, AttemptHost {
 
   #wait(delay: number): void {
     if (this.state !== 'waiting') this.#lifecycle.move('waiting')
-    this.#setAlarm(this.resources.runtime.now() + delay, () => this.#startAttempt())
+    this.#appointment.set(this.resources.runtime.now() + delay, () => this.#startAttempt())
   }
 
   #giveUp(error: unknown): void {
@@ -382,7 +353,7 @@ export class Engine implements DriverOwner, AttemptHost {
     this.#stop(closed, error)
   }
 
-  #abortConnecting(connecting: Deferred, reason: unknown): void {
+  #abortConnecting(connecting: Deferred<ConnectResult>, reason: unknown): void {
     if (connecting !== this.#connecting) return
     this.#connecting = undefined
     connecting.promise.catch(() => {})
@@ -390,7 +361,7 @@ export class Engine implements DriverOwner, AttemptHost {
     const attempt = this.#attempt
     this.#attempt = undefined
     attempt?.abort(reason)
-    this.#clearAlarm()
+    this.#appointment.clear()
     if (this.state !== 'stopped') this.#lifecycle.move('stopped')
     void this.#keeper.close().catch(() => {})
   }
@@ -398,7 +369,7 @@ export class Engine implements DriverOwner, AttemptHost {
   #sendDisconnect(): void {
     const { driver } = this
     const disconnecting = this.#disconnecting
-    this.#clearAlarm()
+    this.#appointment.clear()
     if (driver === undefined || disconnecting === undefined) return
     const { reasonCode, properties } = disconnecting.packet
     driver.flush()
@@ -412,7 +383,7 @@ export class Engine implements DriverOwner, AttemptHost {
     if (disconnecting === undefined) return
     const kept = this.#keeper.isKept
     this.#attempt = undefined
-    this.#clearAlarm()
+    this.#appointment.clear()
     const error = closedError('disconnected', kept)
     this.closedError = error
     this.#rejectConnecting(error)
@@ -440,7 +411,7 @@ export class Engine implements DriverOwner, AttemptHost {
     this.driver = undefined
     this.#attempt = undefined
     this.#disconnecting = undefined
-    this.#clearAlarm()
+    this.#appointment.clear()
     if (this.state !== 'stopped') this.#lifecycle.move('stopped')
     attempt?.abort(closed)
     driver?.destroy()
@@ -483,52 +454,9 @@ export class Engine implements DriverOwner, AttemptHost {
   }
 
   #handleState(from: ClientState, to: ClientState): void {
-    this.#updateHold()
+    this.#hold.update(to)
     this.#events.emit('state', { from, to })
   }
-
-  /** While there is no socket, the timer of the pool keeps the process alive. */
-  #updateHold(): void {
-    const { state } = this
-    const hold = this.#keepsAlive && (state === 'waiting' || state === 'dialing')
-    if (hold === this.#holding) return
-    this.#holding = hold
-    if (hold) this.resources.alarms.hold()
-    else this.resources.alarms.release()
-  }
-
-  #setAlarm(at: number, whenDue: () => void): void {
-    this.#alarmAt = at
-    this.#whenDue = whenDue
-    this.#alarm.set(at)
-  }
-
-  #clearAlarm(): void {
-    this.#alarmAt = Infinity
-    this.#whenDue = undefined
-    this.#alarm.cancel()
-  }
-
-  #handleAlarm(now: number): void {
-    if (now < this.#alarmAt) return this.#alarm.set(this.#alarmAt)
-    this.#runAlarm()
-  }
-
-  #runAlarm(): void {
-    const whenDue = this.#whenDue
-    this.#clearAlarm()
-    whenDue?.()
-  }
-}
-
-function createDeferred(): Deferred {
-  let resolve: Deferred['resolve'] = () => {}
-  let reject: Deferred['reject'] = () => {}
-  const promise = new Promise<ConnectResult>((res, rej) => {
-    resolve = res
-    reject = rej
-  })
-  return { promise, resolve, reject }
 }
 
 function closedError(code: 'disconnected' | 'destroyed', kept: boolean): ClosedError {

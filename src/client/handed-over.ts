@@ -5,7 +5,7 @@
  * pending in order: awaiting them is back-pressure.
  */
 
-import type { PublishResult } from './publisher.ts'
+import type { PublishResult } from './publish-options.ts'
 
 interface Waiter {
   promise: Promise<PublishResult>

@@ -7,7 +7,27 @@
 
 import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { Driver } from './driver.ts'
-import type { Route } from './subscriptions.ts'
+import type { Handler } from './message.ts'
+import type { AckMode } from './subscribe-options.ts'
+
+/** One handler behind one filter. */
+export interface Route {
+  readonly filter: string
+  readonly handler: Handler
+  /** A stream takes the message and finishes it itself. */
+  readonly take: ((handling: Handling) => void) | undefined
+  readonly ack: AckMode
+  readonly borrowed: boolean
+  /** Handlers at once. */
+  readonly concurrency: number
+  /** Messages that a stream holds before reading stops. */
+  readonly highWaterMark: number
+  running: number
+  /** Messages that wait for their turn. */
+  waiting: Handling[]
+  /** False once it was removed: it is not called any more. */
+  active: boolean
+}
 
 export class Handling {
   readonly message: IncomingMessage

@@ -6,6 +6,7 @@
  */
 
 import { UsageError } from '../core/errors.ts'
+import { type Codec, mqtt311, mqtt5 } from '../core/packets/codec.ts'
 import type { Properties, ProtocolVersion, WillMessage } from '../core/packets/types.ts'
 import type { SessionStore } from '../store/store.ts'
 import type { Dial, DialOptions } from '../transport/transport.ts'
@@ -61,6 +62,8 @@ export interface ResolvedOptions extends DialOptions {
   readonly urls: readonly URL[]
   readonly protocolVersion: VersionChoice
   readonly version5: Version5
+  /** What to speak, the first that the server understands: two for `'auto'`. */
+  readonly codecs: readonly Codec[]
   readonly clientId: string
   /** Of a version 5 CONNECT; in 3.1.1 the same as `cleanSession`. */
   readonly cleanStart: boolean
@@ -250,6 +253,7 @@ export function resolveOptions(
     urls,
     protocolVersion,
     version5,
+    codecs: version5 === 'no' ? [mqtt311] : version5 === 'yes' ? [mqtt5] : [mqtt5, mqtt311],
     clientId: given.clientId === undefined ? randomClientId(random) : checkText('clientId', given.clientId),
     ...session,
     ...limits,

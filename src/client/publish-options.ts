@@ -67,6 +67,15 @@ export interface OutgoingMessage extends DeliveryOptions {
   readonly payload: Payload
 }
 
+/** What `publish` resolves with. */
+export interface PublishResult {
+  /** Undefined at QoS 0 and for `until: 'stored'`. */
+  readonly packetId: number | undefined
+  /** 0x00, or 0x10 when nobody was subscribed (version 5). */
+  readonly reasonCode: number
+  readonly properties?: Properties | undefined
+}
+
 export interface SendOptions {
   readonly qos?: 0 | undefined
   /** Whether the server keeps the message for later subscribers, 3.3.1.3. Default false. */
@@ -117,7 +126,7 @@ const DISCONNECT_DEFAULTS = { drain: 0, reasonCode: 0, properties: undefined } a
 const DISCONNECT_PROPERTIES = propertyRules('disconnect', 'reasonString', 'userProperties')
 const EXPIRY = 'properties.sessionExpiryInterval'
 
-/** The reasons that a client may give, 5: table 3-10. */
+/** The reasons that a client may give, 5: 3.14.2.1. */
 const DISCONNECT_CODES: ReadonlySet<unknown> = new Set([
   0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
 ])
@@ -210,7 +219,7 @@ export function resolveDisconnect(
   const drain = checkDelay('drain', given.drain, 0)
   const { reasonCode } = given
   if (typeof reasonCode !== 'number' || !DISCONNECT_CODES.has(reasonCode)) {
-    throw invalid('reasonCode', 'a reason that a client may give (5: table 3-10)', reasonCode)
+    throw invalid('reasonCode', 'a reason that a client may give (5: 3.14.2.1)', reasonCode)
   }
   if (reasonCode !== 0 && version5 === 'no') throw needsVersion5('reasonCode')
   const properties = disconnectProperties(given.properties, version5, sessionExpiryInterval)

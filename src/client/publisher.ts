@@ -10,7 +10,6 @@
 
 import { utf8Length } from '../core/bytes/utf8.ts'
 import { ConnectionError, type MqttError, RefusedError } from '../core/errors.ts'
-import type { Properties } from '../core/packets/types.ts'
 import { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
 import type { TopicNames } from '../core/topics/topic-names.ts'
@@ -26,17 +25,10 @@ import {
   checkSendOptions,
   type DeliveryOptions,
   type PublishOptions,
+  type PublishResult,
   type SendOptions,
 } from './publish-options.ts'
 import type { Statistics } from './statistics.ts'
-
-export interface PublishResult {
-  /** Undefined at QoS 0 and for `until: 'stored'`. */
-  readonly packetId: number | undefined
-  /** 0x00, or 0x10 when nobody was subscribed (version 5). */
-  readonly reasonCode: number
-  readonly properties?: Properties | undefined
-}
 
 /** Who waits for a delivery. */
 export interface DeliveryOwner {

@@ -9,6 +9,7 @@ import type { SubscriptionRequest } from '../core/packets/types.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Driver } from './driver.ts'
 import type { Events } from './events.ts'
+import type { Route } from './handling.ts'
 import type { Handler } from './message.ts'
 import { BufferedStream, type MessageStream } from './message-stream.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -22,7 +23,7 @@ import {
 } from './requests.ts'
 import type { SubscribeResult } from './requests.ts'
 import type { RequestedFilter, ResolvedCall, ResolvedFilter, ResolvedRoute } from './subscribe-options.ts'
-import type { Route, Subscriptions } from './subscriptions.ts'
+import type { Subscriptions } from './subscriptions.ts'
 
 export interface SubscriberHost {
   readonly closedError: MqttError | undefined

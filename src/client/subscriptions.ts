@@ -11,28 +11,8 @@ import type { ReceivedTopic } from '../core/packets/received-topics.ts'
 import type { Properties, SubscriptionRequest } from '../core/packets/types.ts'
 import { deliveryFilter } from '../core/topics/topic.ts'
 import { TopicTree } from '../core/topics/topic-tree.ts'
-import type { Handling } from './handling.ts'
+import type { Route } from './handling.ts'
 import type { Handler } from './message.ts'
-import type { AckMode } from './subscribe-options.ts'
-
-/** One handler behind one filter. */
-export interface Route {
-  readonly filter: string
-  readonly handler: Handler
-  /** A stream takes the message and finishes it itself. */
-  readonly take: ((handling: Handling) => void) | undefined
-  readonly ack: AckMode
-  readonly borrowed: boolean
-  /** Handlers at once. */
-  readonly concurrency: number
-  /** Messages that a stream holds before reading stops. */
-  readonly highWaterMark: number
-  running: number
-  /** Messages that wait for their turn. */
-  waiting: Handling[]
-  /** False once it was removed: it is not called any more. */
-  active: boolean
-}
 
 /** A filter for which SUBSCRIBE was sent, or is to be sent. */
 export interface Subscribed {

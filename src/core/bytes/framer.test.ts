@@ -84,7 +84,8 @@ describe('packets in a chunk', () => {
         while (source.next()) {
           sizes.push(source.end - source.start)
           if (source.header === 0x30) {
-            expect(source.bytes.subarray(source.start, source.end).every((byte) => byte === 7)).toBe(true)
+            const body = source.bytes.subarray(source.start, source.end)
+            expect(Buffer.compare(body, packet.subarray(header))).toBe(0)
           }
         }
       }
@@ -100,15 +101,14 @@ describe('packets in a chunk', () => {
     const expected = pullAll(whole)
     expect(expected).toHaveLength(4)
     for (let first = 0; first <= stream.length; first++) {
-      for (const second of [first, first + 1, first + 2, stream.length - 1]) {
+      for (const second of [first, first + 1, Math.max(first, stream.length - 1)]) {
         const source = framer()
         const got: string[] = []
         for (const piece of [stream.slice(0, first), stream.slice(first, second), stream.slice(second)]) {
-          if (second < first && piece.length === 0) continue
           source.push(piece, true)
           got.push(...pullAll(source))
         }
-        if (second >= first) expect(got).toEqual(expected)
+        expect(got.join('|')).toBe(expected.join('|'))
       }
     }
   })
@@ -363,10 +363,10 @@ describe('memory', () => {
     let received = header.length
     for (let count = 0; count < 1_000; count++) {
       source.push(piece, false)
-      expect(source.next()).toBe(false)
+      if (source.next()) throw new Error('it is whole')
       received += piece.length
-      expect(source.waiting).toBe(received)
-      expect(Math.max(...sizes)).toBeLessThanOrEqual(2 * received + 64)
+      if (source.waiting !== received) throw new Error(`${source.waiting} wait of ${received}`)
+      if ((sizes.at(-1) as number) > 2 * received + 64) throw new Error(`${sizes.at(-1)} for ${received}`)
     }
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(5 * received)
     expect(sizes.length).toBeLessThan(20)

@@ -47,8 +47,8 @@ const written = new Census()
 const leftOut = { read: 0, written: 0 }
 
 afterAll(() => {
-  console.log(`read by mqtt-packet: ${read}`)
-  console.log(`written by mqtt-packet: ${written}`)
+  console.log(`read by mqtt-packet: ${read.toString()}`)
+  console.log(`written by mqtt-packet: ${written.toString()}`)
   console.log(`left out: ${JSON.stringify(leftOut)}`)
 })
 

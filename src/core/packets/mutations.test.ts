@@ -75,7 +75,7 @@ const census = new Census()
 const outcomes = { decoded: 0, refused: 0, waiting: 0 }
 
 afterAll(() => {
-  console.log(`damaged ${census}`)
+  console.log(`damaged ${census.toString()}`)
   console.log(`outcomes: ${JSON.stringify(outcomes)}`)
 })
 

@@ -43,7 +43,8 @@ export class ReceivedTopics {
     const view = this.#view
     if (equal(this.#last.view, view, start, length)) return this.#last
     const table = this.#table
-    const slot = hash(view, start, length) & (table.length - 1)
+    // The even slots: an entry stands there or, when another came after it, beside.
+    const slot = hash(view, start, length) & (table.length - 2)
     let topic = table[slot]
     if (topic === undefined || !equal(topic.view, view, start, length)) {
       topic = table[slot ^ 1]
@@ -65,7 +66,7 @@ export class ReceivedTopics {
       this.#table = new Array(Math.max(SMALLEST_TABLE, 4 * this.#table.length)).fill(undefined)
       this.#misses = 0
     }
-    const slot = hash(topic.view, 0, length) & (this.#table.length - 1)
+    const slot = hash(topic.view, 0, length) & (this.#table.length - 2)
     this.#table[slot ^ 1] = this.#table[slot]
     this.#table[slot] = topic
     return (this.#last = topic)

@@ -37,7 +37,7 @@ const KINDS = (Object.keys(PACKET_TYPES) as PacketType[]).flatMap((type) =>
 const census = new Census()
 
 afterAll(() => {
-  console.log(`generated ${census}`)
+  console.log(`generated ${census.toString()}`)
 })
 
 describe('a packet', () => {

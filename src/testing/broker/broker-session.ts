@@ -140,7 +140,7 @@ export class BrokerSession {
       return
     }
     if (outlet === undefined && outgoing.qos === 0 && !this.#limits.queueQos0) return
-    if (false) return
+    if (this.#queue.length >= this.#limits.maxQueued) return
     this.#queue.push(outgoing)
     this.#pump(now)
   }
@@ -199,7 +199,7 @@ export class BrokerSession {
     if (outlet.deliver(this.#packet(outgoing, packetId, dup, now))) {
       delivery.counted = true
       this.#used += 1
-    }
+    } else this.#inflight.delete(packetId)
   }
 
   #freeId(): number {

@@ -306,6 +306,7 @@ export class Broker implements ConnectionHost {
     if (known !== undefined && packet.cleanStart) this.#endSession(known)
     const existing = packet.cleanStart ? undefined : known
     const session = existing ?? this.#newSession(clientId)
+    session.expiresAt = Infinity
     session.willAt = Infinity
     const asked = packet.properties?.sessionExpiryInterval ?? 0
     const version5 = packet.protocolVersion === '5'

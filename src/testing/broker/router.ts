@@ -68,7 +68,7 @@ export class Router {
     const isWanted = retainHandling === 0 || (retainHandling === 1 && existing === undefined)
     if (shared !== undefined || !isWanted) return []
     return [...this.retained.values()].filter(
-      ({ topic, expiresAt }) => matches(filter, topic),
+      ({ topic, expiresAt }) => expiresAt > now && matches(filter, topic),
     )
   }
 

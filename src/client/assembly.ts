@@ -1,0 +1,185 @@
+/**
+ * The parts of a client and how they hang together: who is told what.
+ *
+ *     Engine ── events ──► Dispatcher, Publisher, Subscriber
+ *        ▲                      │
+ *        └── driver, session ◄──┘   (asked for, never kept)
+ */
+
+import type { Closed, Connected, ConnectionEvent } from '../core/connection/events.ts'
+import type { Operation } from '../core/connection/operations.ts'
+import { ClosedError, type MqttError, UsageError } from '../core/errors.ts'
+import type { Delivery } from '../core/session/deliveries.ts'
+import type { Session } from '../core/session/session.ts'
+import type { Batch } from './batch.ts'
+import { asBytes } from './connect-packet.ts'
+import { Dispatcher } from './dispatcher.ts'
+import type { Driver } from './driver.ts'
+import { Engine } from './engine.ts'
+import type { EngineClient } from './engine-client.ts'
+import { Events, type PendingDelivery } from './events.ts'
+import type { Payload } from './option-checks.ts'
+import type { ResolvedOptions } from './options.ts'
+import type { PoolResources } from './pool-resources.ts'
+import { Publisher, type PublisherHost } from './publisher.ts'
+import { Statistics } from './statistics.ts'
+import { Subscriber } from './subscriber.ts'
+import { Subscriptions } from './subscriptions.ts'
+
+export class Assembly implements EngineClient, PublisherHost {
+  readonly options: ResolvedOptions
+  readonly events: Events
+  readonly statistics: Statistics = new Statistics()
+  readonly engine: Engine
+  readonly publisher: Publisher
+  readonly subscriber: Subscriber
+  readonly dispatcher: Dispatcher
+  /** `publishAll`s under way. */
+  readonly batches: Set<Batch> = new Set()
+
+  constructor(options: ResolvedOptions, pool: PoolResources, givenClientId: boolean) {
+    const resources = options.runtime === undefined ? pool : { ...pool, runtime: options.runtime }
+    const { statistics } = this
+    const events = new Events((error) => resources.runtime.report(error))
+    const subscriptions = new Subscriptions()
+    const { alarms, names } = resources
+    this.options = options
+    this.events = events
+    this.engine = new Engine(this, { events, statistics, resources }, options, givenClientId)
+    this.dispatcher = new Dispatcher({ subscriptions, events, statistics, alarms }, options, (error) =>
+      this.engine.destroy(error),
+    )
+    this.publisher = new Publisher({ host: this, names, events, statistics }, options)
+    const { dispatcher, engine } = this
+    this.subscriber = new Subscriber({ subscriptions, dispatcher, events, host: engine }, options)
+  }
+
+  // What the publisher asks.
+
+  get driver(): Driver | undefined {
+    return this.engine.isConnected ? this.engine.driver : undefined
+  }
+
+  get session(): Session {
+    return this.engine.session
+  }
+
+  get closedError(): MqttError | undefined {
+    return this.engine.closedError
+  }
+
+  get now(): number {
+    return this.engine.now
+  }
+
+  handleQueued(): void {
+    if (this.options.store !== undefined) this.engine.handleRecords()
+    this.dispatcher.reconsider()
+  }
+
+  describe({ name, qos, state, createdAt, attempts, packetId }: Delivery): PendingDelivery {
+    const { runtime } = this.engine.resources
+    const since = runtime.wallTime() - (runtime.now() - createdAt)
+    return {
+      topic: name.text,
+      qos,
+      stage: state,
+      since,
+      attempts,
+      packetId: packetId === 0 ? undefined : packetId,
+    }
+  }
+
+  // What the engine tells.
+
+  handleConnected(event: Connected, driver: Driver): void {
+    this.dispatcher.handleConnected(driver, event.sessionPresent)
+    this.subscriber.handleConnected(driver, event.sessionPresent)
+  }
+
+  handleGone(driver: Driver, error: MqttError): void {
+    this.publisher.handleGone(error)
+    this.dispatcher.handleGone(driver)
+    this.subscriber.requests.handleGone()
+  }
+
+  handleTurn(): void {
+    for (const batch of this.batches) batch.handleTurn()
+  }
+
+  handleFlushed(driver: Driver): void {
+    this.publisher.handleFlushed(driver)
+  }
+
+  handleStored(upTo: number): void {
+    this.publisher.handleStored(upTo)
+    this.dispatcher.handleStored(upTo)
+  }
+
+  handleFailedDeliveries(deliveries: readonly Delivery[]): void {
+    for (const delivery of deliveries) this.publisher.handleSettled(delivery)
+  }
+
+  handleClosed(error: MqttError, kept: boolean): void {
+    const keptError = new ClosedError(error.code, error.message, true, error.cause)
+    this.publisher.handleClosed(() => (kept ? keptError : error))
+    this.subscriber.handleClosed(error)
+    for (const batch of this.batches) batch.wake()
+    this.dispatcher.cancel()
+  }
+
+  get isIdle(): boolean {
+    const { queued, published, released } = this.session
+    const deliveries = queued.size + published.size + released.size + this.publisher.waiting
+    return deliveries === 0 && this.subscriber.requests.size === 0 && this.dispatcher.pending === 0
+  }
+
+  handleEvent(event: Exclude<ConnectionEvent, Closed | Connected>, driver: Driver): void {
+    switch (event.type) {
+      case 'publish':
+        return this.dispatcher.handleMessage(event, driver)
+      case 'delivery':
+        return this.publisher.handleSettled(event)
+      case 'overdue':
+        return this.publisher.handleOverdue(event.delivery)
+      case 'operation':
+        return this.#handleOperation(event)
+      case 'sessionLost':
+        for (const delivery of event.failed) this.publisher.handleSettled(delivery)
+        return
+      case 'authentication':
+        return this.#authenticate(event.properties?.authenticationData, driver)
+      case 'packet':
+        return this.events.emit('packet', { direction: event.direction, packet: event.packet })
+    }
+  }
+
+  #handleOperation(operation: Operation): void {
+    if (operation.kind === 'subscribe' || operation.kind === 'unsubscribe')
+      this.subscriber.handleOperation(operation)
+    else (operation.owner as (() => void) | undefined)?.()
+  }
+
+  /** The server asks for the next step, 5: 4.12. */
+  #authenticate(data: Uint8Array | undefined, driver: Driver): void {
+    const { authentication } = this.options
+    if (authentication === undefined) return
+    const answer = async (): Promise<Payload | undefined> => authentication.continue(data)
+    answer().then(
+      (given) => {
+        driver.connection.continueAuthentication({
+          authenticationMethod: authentication.method,
+          authenticationData: given === undefined ? undefined : asBytes(given),
+        })
+        driver.touched()
+      },
+      (error: unknown) => {
+        const text = error instanceof Error ? error.message : String(error)
+        driver.abort(
+          new UsageError('invalid-option', 'authentication.continue', `it failed: ${text}`, error),
+          0x80,
+        )
+      },
+    )
+  }
+}

@@ -1,0 +1,27 @@
+/** The options of the client that one connection needs to know. */
+
+import type { ConnectionOptions } from '../core/connection/connection.ts'
+import type { Codec } from '../core/packets/codec.ts'
+import type { ConnectPacket } from '../core/packets/types.ts'
+import { maxInflightQos2Of, type ResolvedOptions } from './options.ts'
+
+export function connectionOptions(
+  options: ResolvedOptions,
+  codec: Codec,
+  connect: ConnectPacket,
+  shared: Pick<ConnectionOptions, 'slabs' | 'topics' | 'traffic' | 'watched'>,
+): ConnectionOptions {
+  return {
+    connect,
+    maximumPacketSize: options.maximumPacketSize,
+    maxInflight: options.maxInflight,
+    maxInflightQos2: maxInflightQos2Of(options, codec.protocolVersion),
+    topicAliases: options.topicAliases,
+    operationTimeout: options.operationTimeout,
+    pingTimeout: options.pingTimeout,
+    poisonLimit: options.poisonLimit,
+    onUnknownSession: options.onUnknownSession,
+    onSessionLost: options.onSessionLost,
+    ...shared,
+  }
+}

@@ -1,0 +1,21 @@
+/** Those whom the engine tells what happens. */
+
+import type { Closed, Connected, ConnectionEvent } from '../core/connection/events.ts'
+import type { MqttError } from '../core/errors.ts'
+import type { Delivery } from '../core/session/deliveries.ts'
+import type { Driver } from './driver.ts'
+
+export interface EngineClient {
+  handleEvent(event: Exclude<ConnectionEvent, Closed | Connected>, driver: Driver): void
+  /** Asks the server for what must precede publishes. */
+  handleConnected(event: Connected, driver: Driver): void
+  handleGone(driver: Driver, error: MqttError): void
+  handleTurn(): void
+  handleFlushed(driver: Driver): void
+  handleStored(upTo: number): void
+  handleFailedDeliveries(deliveries: readonly Delivery[]): void
+  /** The client is closed: whatever waits gets the error. */
+  handleClosed(error: MqttError, kept: boolean): void
+  /** Nothing is owed and no handler runs. */
+  readonly isIdle: boolean
+}

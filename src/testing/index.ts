@@ -1,0 +1,8 @@
+/** `petrel/testing`: a broker to test programs against, in memory or on a port, with a fault script. */
+
+export { Broker } from './broker/broker.ts'
+export type { BrokerConnection } from './broker/broker-connection.ts'
+export type { Complaint } from './broker/complaints.ts'
+export type * from './broker/options.ts'
+export { MemoryNetwork } from './broker-memory.ts'
+export { createBroker } from './broker-server.ts'
