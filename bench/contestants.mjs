@@ -5,7 +5,7 @@
 // Both are by class of work: p0 p1 p2 publish with QoS 0, 1, 2; r0 r1 r2 receive; P and R the same with 16 KiB.
 // With r1 and r2 the window is the peer's: how many messages it sends before it waits for acknowledgements.
 
-const acknowledged = [1000, 100, 16_384]
+const acknowledged = [16_384, 1000, 100]
 const anyVersion = () => true
 
 export const contestants = {
@@ -23,7 +23,7 @@ export const contestants = {
     speaks: anyVersion,
     windows: {
       p0: [30, 10, 100],
-      p1: [1000, 100, 20_000],
+      p1: [20_000, 1000, 100],
       p2: [300, 100, 1000],
       P: [100, 10, 30],
       r1: acknowledged,
@@ -34,9 +34,10 @@ export const contestants = {
   u8mqtt: {
     label: 'u8-mqtt',
     family: 'js',
-    speaks: ({ qos }) => qos < 2,
+    // No QoS 2; and after large messages the last one of a burst never comes out of its decoder.
+    speaks: ({ role, qos, payload }) => qos < 2 && (role === 'publish' || payload < 4096),
     windows: { p0: [100, 30, 1000], p1: [100, 30, 1000], P: [100, 10, 30], r1: acknowledged },
-    rates: { p0: 6e4, p1: 3e4, r0: 3e4, r1: 2e4, P: 3e4, R: 1e4 },
+    rates: { p0: 6e4, p1: 3e4, r0: 3e4, r1: 2e4, P: 3e4 },
   },
   pahojs: {
     label: 'paho-mqtt',

@@ -114,6 +114,12 @@ export const installPetrel = ({ build }) => {
   }
 }
 
+/** What a system call costs on this machine, in ns: the figures of all clients that write each message hang on it. */
+export const systemCallPrice = () => {
+  const { ok, output } = run(`${here}build/peer`, ['price'])
+  return ok ? JSON.parse(output).systemCall : undefined
+}
+
 /** Whether a JavaScript client can be loaded at all; the reason when not. */
 export const loads = (id, node) => {
   const { ok, output } = run(node, [

@@ -23,7 +23,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { classOf, contestants, windowsOf } from './contestants.mjs'
 import { measure, pinned } from './measure.mjs'
-import { compile, installPeers, installPetrel, loads } from './prepare.mjs'
+import { compile, installPeers, installPetrel, loads, systemCallPrice } from './prepare.mjs'
 import { ratiosOf, report, rowsOf, voidsOf } from './report.mjs'
 import { workloads } from './workloads.mjs'
 
@@ -161,6 +161,7 @@ const machine = () => ({
   cores: cpus().length,
   memoryGiB: Math.round(totalmem() / 2 ** 30),
   system: `${process.platform} ${release()}`,
+  systemCallNs: systemCallPrice(),
 })
 
 const versionOf = (node) => {
@@ -180,6 +181,7 @@ if (flags.priority && !(process.platform === 'linux' && process.getuid() === 0))
 if (pinned && spawnSync('taskset', ['--version']).error) stop('taskset is needed (util-linux)')
 
 const plan = planOf(present)
+const hardware = machine()
 const load = loadavg()[0]
 if (!flags.quick) await roundOf(plan, 'finding the lengths', false)
 for (let round = 1; round <= rounds && !overdue(); round++)
@@ -190,12 +192,11 @@ const rows = rowsOf(plan.filter(({ results }) => results.length > 0))
 const ratios = ratiosOf(rows)
 const voids = voidsOf(rows)
 const date = new Date().toISOString()
-const { cpu, cores, memoryGiB, system } = machine()
 const command = ['npm run bench --', ...process.argv.slice(2)].join(' ')
 
-console.log(
-  `\n${date.slice(0, 10)}, MQTT ${flags.version}, Node ${nodeVersion}, ${cpu}, ${cores} cores, ${memoryGiB} GiB, ${system}`,
-)
+const { cpu, cores, memoryGiB, system, systemCallNs } = hardware
+console.log(`\n${date.slice(0, 10)}, MQTT ${flags.version}, Node ${nodeVersion}`)
+console.log(`${cpu}, ${cores} cores, ${memoryGiB} GiB, ${system}, ${systemCallNs} ns for a system call`)
 console.log(`${command}\n`)
 console.log(report(rows, ratios))
 if (overdue()) console.log('the minute was over before all rounds were\n')
@@ -212,7 +213,7 @@ writeFileSync(
     {
       date,
       command,
-      machine: machine(),
+      machine: hardware,
       load,
       node: nodeVersion,
       version: flags.version,

@@ -55,20 +55,22 @@ async function publishAtEachQoS({ publisher, subscriber, prefix }: Stage, maximu
   }
 }
 
-async function keepMessage({ publisher, subscriber, prefix }: Stage): Promise<boolean> {
+async function keepMessage({ url, protocol, publisher, subscriber, prefix }: Stage): Promise<boolean> {
   if (publisher.settings?.retainAvailable === false) {
     printStep('–', 'retained', 'this broker does not keep messages: left out')
     return false
   }
   const topic = `${prefix}/status`
   return step('retained', async () => {
-    // QoS 0, since in 3.1.1 a broker without retained messages can only close the connection; the ping knows.
-    await publisher.publish(topic, 'open', { retain: true })
-    await publisher.ping()
+    // In 3.1.1 a broker without retained messages can only close the connection, so it is not the publisher's.
+    const third = await connect(url, { ...briefly(`${prefix}-3rd`, protocol), reconnect: false })
+    await third.publish(topic, 'open', { retain: true })
+    await third.ping() // its answer says that the broker has the message
+    await third.disconnect()
     const message = await arrivalOf(subscriber, topic, () => subscriber.subscribe(topic))
     if (!message.retain) throw new Error('the message came, but not as a retained one')
     await publisher.publish(topic, '', { retain: true }) // the broker forgets it
-    return `${topic} says ${message.text()}, published before the subscription`
+    return `${topic} says ${message.text()}, though its publisher is gone`
   })
 }
 

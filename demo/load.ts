@@ -10,6 +10,7 @@
  * In a round that is cut, the last messages are published while the connection is down.
  */
 
+import type { Socket } from 'node:net'
 import type { Client, Message, QoS } from '../src/index.ts'
 import type { Stage } from './stage.ts'
 import { Tally } from './tally.ts'
@@ -63,7 +64,9 @@ export class Load {
     }
     const seconds = (performance.now() - this.#began) / 1_000
     // What was sent before a ping has come before its answer: QoS 0, and copies of what had come already.
-    for (const client of [publisher, subscriber]) await client.ping().catch(() => {})
+    for (const client of [publisher, subscriber, subscriber]) {
+      await client.ping({ signal: AbortSignal.timeout(500) }).catch(() => {})
+    }
     const delivered = this.#levels.reduce<number>((sum, qos) => sum + this.#tally.count(qos).delivered, 0)
     return {
       tally: this.#tally,
@@ -81,7 +84,7 @@ export class Load {
     await this.#tally.until(hasCome)
     const { pending } = publisher
     const unacked = this.#acknowledged.map((qos) => pending.filter((owed) => owed.qos === qos).length)
-    await this.#cut('publisher', publisher, () => publisherSocket.destroy(), unacked)
+    await this.#cut('publisher', publisher, publisherSocket, unacked)
   }
 
   async #cutSubscriber(): Promise<void> {
@@ -95,18 +98,19 @@ export class Load {
     await this.#tally.until(() => isTaken() && hasCome())
     // No handler of this round is done.
     const unacked = this.#acknowledged.map((qos, index) => this.#tally.count(qos).sent - (before[index] ?? 0))
-    await this.#cut('subscriber', subscriber, () => subscriberSocket.destroy(), unacked)
+    await this.#cut('subscriber', subscriber, subscriberSocket, unacked)
     this.#gate = undefined
     open()
   }
 
   /** Destroys, and publishes the rest of the round when the client has noticed. */
-  async #cut(who: string, client: Client, destroy: () => void, unacked: readonly number[]): Promise<void> {
+  async #cut(who: string, client: Client, socket: Socket, unacked: readonly number[]): Promise<void> {
+    if (socket.destroyed) throw new Error(`the broker has closed the connection of the ${who}`)
     this.#unacked.push(...unacked)
     const counts = this.#acknowledged.map((qos, index) => `${unacked[index]} of QoS ${qos}`).join(' and ')
     this.#print(`the ${who}'s socket is destroyed, unacknowledged: ${counts || 'nothing'}`)
     const interrupted = new Promise((resolve) => client.on('interrupted', resolve, { once: true }))
-    destroy()
+    socket.destroy()
     await interrupted
     this.#publish(ROUND - BEFORE_CUT)
   }

@@ -11,8 +11,8 @@ export const HELP = `Shows what Petrel does, over real TCP: npm run demo -- [opt
 
 In the JSON, cutWithUnacked is the smallest number of unacknowledged messages of one QoS when a socket was destroyed,
 and messagesPerSecond counts the whole exchange, with both cuts and the waiting for new connections.
-Exit code: 0; 1 when a QoS 1 or 2 message was lost, a QoS 2 message came twice, or the time ran out; 2 for a
-wrong option.
+Exit code: 0; 1 when a QoS 1 or 2 message was lost, a QoS 2 message came twice, the time ran out or the test broker
+complains; 2 for a wrong option.
 `
 
 export interface DemoOptions {

@@ -6,6 +6,7 @@
  *   peer sink    [--receive-maximum N] [--limit S]
  *   peer source  --count N [--qos Q] [--payload BYTES] [--topics K] [--window W] [--limit S]
  *   peer many    as sink, but sleeps between packets: for thousands of idle connections
+ *   peer price   measures nothing but this machine: what the cheapest system call costs, as {"systemCall": ns}
  *
  * SINK answers CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBLISH of every QoS, PUBREL and PINGREQ; the answers to all that
  * one read brought leave in one write. SOURCE does the same, and after the first SUBSCRIBE sends N PUBLISH from a
@@ -30,6 +31,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* One segment of the loopback carries 65,483 bytes; a write that needs two costs two to four times as much per byte. */
@@ -528,12 +530,22 @@ static unsigned number(const char *name, const char *text, unsigned long least, 
   return value;
 }
 
+static int print_price(void) {
+  enum { CALLS = 100000 };
+  struct timespec from, to;
+  clock_gettime(CLOCK_MONOTONIC, &from);
+  for (int i = 0; i < CALLS; i++) getppid();
+  clock_gettime(CLOCK_MONOTONIC, &to);
+  printf("{\"systemCall\":%.0f}\n", ((to.tv_sec - from.tv_sec) * 1e9 + (to.tv_nsec - from.tv_nsec)) / CALLS);
+  return 0;
+}
+
 static void read_options(int argc, char **argv) {
   const char *role = argc > 1 ? argv[1] : "";
   options.spins = strcmp(role, "many") != 0;
   options.sends = strcmp(role, "source") == 0;
   if (strcmp(role, "sink") && options.sends == 0 && options.spins) {
-    fprintf(stderr, "usage: peer sink|source|many [--count N] [--qos Q] [--payload BYTES] [--topics K] [--window W]"
+    fprintf(stderr, "usage: peer price|sink|source|many [--count N] [--qos Q] [--payload BYTES] [--topics K] [--window W]"
                     " [--receive-maximum N] [--limit S]\n");
     exit(2);
   }
@@ -577,6 +589,7 @@ static void print_counts(void) {
 }
 
 int main(int argc, char **argv) {
+  if (argc > 1 && !strcmp(argv[1], "price")) return print_price();
   read_options(argc, argv);
   prctl(PR_SET_PDEATHSIG, SIGTERM);             /* whoever started it is gone: so is the run */
   setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 65536, 65536 });

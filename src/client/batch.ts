@@ -8,7 +8,7 @@
 import { ClosedError, UsageError } from '../core/errors.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { DeliveryOwner, Publisher } from './publisher.ts'
-import type { DeliveryOptions, OutgoingMessage } from './publish-options.ts'
+import { checkMessageNames, type DeliveryOptions, type OutgoingMessage } from './publish-options.ts'
 
 export interface PublishAllOptions extends DeliveryOptions {
   /** Messages of QoS 1 and 2 under way at once. Default: as many as the client may have in flight. */
@@ -39,11 +39,8 @@ export class Batch {
   #wake: (() => void) | undefined = undefined
   #hungry = false
 
-  constructor(
-    publisher: Publisher,
-    { window, signal: _signal, ...defaults }: PublishAllOptions,
-    largestWindow: number,
-  ) {
+  constructor(publisher: Publisher, options: PublishAllOptions, largestWindow: number) {
+    const { window } = options
     if (window !== undefined && !(Number.isInteger(window) && window >= 1)) {
       throw new UsageError(
         'invalid-option',
@@ -52,8 +49,9 @@ export class Batch {
       )
     }
     this.#publisher = publisher
-    this.#defaults = defaults
-    this.#hasDefaults = Object.keys(defaults).length > 0
+    const { qos, retain, until, timeout, properties } = options
+    this.#defaults = { qos, retain, until, timeout, properties }
+    this.#hasDefaults = [qos, retain, until, timeout, properties].some((value) => value !== undefined)
     this.#window = Math.min(window ?? largestWindow, largestWindow)
   }
 
@@ -65,7 +63,7 @@ export class Batch {
   add(message: OutgoingMessage): void {
     const index = this.#index++
     try {
-      const options = this.#hasDefaults ? { ...this.#defaults, ...message } : message
+      const options = this.#hasDefaults ? this.#complete(message) : message
       if (options.qos) {
         // The count goes up first: the message may settle before `take` returns.
         this.#open += 1
@@ -79,6 +77,20 @@ export class Batch {
       // A closed client takes nothing any more: there is no point in asking the iterable for the rest.
       if (error instanceof ClosedError) throw error
       this.#fail(index, error)
+    }
+  }
+
+  /** The message's own options before the call's: a literal, because a spread makes a dictionary of each message. */
+  #complete(message: OutgoingMessage): DeliveryOptions {
+    checkMessageNames(message)
+    const { qos, retain, until, timeout, properties } = this.#defaults
+    return {
+      qos: message.qos ?? qos,
+      retain: message.retain ?? retain,
+      until: message.until ?? until,
+      signal: message.signal,
+      timeout: message.timeout ?? timeout,
+      properties: message.properties ?? properties,
     }
   }
 

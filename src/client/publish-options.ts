@@ -194,6 +194,13 @@ function propertiesOf5(given: unknown, rules: PropertyRules, version5: Version5)
   return checked
 }
 
+/** Every name in a message of `publishAll` is one that it may have. @throws UsageError */
+export function checkMessageNames(message: OutgoingMessage): void {
+  for (const name in message) {
+    if (name !== 'topic' && !PUBLISH_NAMES.includes(name)) throw unknownName('', name, PUBLISH_NAMES)
+  }
+}
+
 /** Checks the options of `send`; returns the properties as they are sent. @throws UsageError */
 export function checkSendOptions(options: SendOptions, version5: Version5): Properties | undefined {
   for (const name in options) if (!SEND_NAMES.includes(name)) throw unknownName('', name, SEND_NAMES)

@@ -4,12 +4,14 @@
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { bytesOf, textOf } from '../../test/support/store-contract.ts'
 import type { Disk } from './disk.ts'
 import { fileStore, fileStoreOn } from './file.ts'
 import { crc32ByTable, encodeHeader, HEADER_BYTES, segmentName } from './file-format.ts'
 import { nodeDisk } from './node-disk.ts'
+
+vi.setConfig({ testTimeout: 60_000 }) // for busy machines
 
 /** This machine's disk without waiting for it: thousands of stores are opened here. */
 const hastyDisk: Disk = {

@@ -8,12 +8,14 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { bytesOf, textOf } from '../../test/support/store-contract.ts'
 import type { DiskFile } from './disk.ts'
 import { fileStore, fileStoreOn } from './file.ts'
 import { FileLock } from './file-lock.ts'
 import { nodeDisk } from './node-disk.ts'
+
+vi.setConfig({ testTimeout: 60_000 }) // for busy machines
 
 // What the other process runs. It says what it does, a line each; commands come as parameters.
 const PROGRAM = `

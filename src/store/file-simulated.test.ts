@@ -2,11 +2,13 @@
 // each batch whole or absent, and nothing else. A run is a list of calls over several lives of a process, on a disk
 // whose fates come from a seed; a model next to it knows which logs may be found after each crash.
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { MqttError } from '../core/errors.ts'
 import { type DiskFate, type DiskStep, SimulatedDisk } from '../testing/disk.ts'
 import type { Disk } from './disk.ts'
 import { type FileStore, fileStoreOn } from './file.ts'
+
+vi.setConfig({ testTimeout: 60_000 }) // for busy machines
 
 type Log = readonly number[]
 type Call = { readonly kind: 'append' | 'replace' | 'reopen'; readonly size: number }

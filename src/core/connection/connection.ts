@@ -10,7 +10,7 @@
  * at once. A new network connection is a new object: there is no reset.
  */
 
-import { ConnectionError, MqttError, ProtocolError, RefusedError, violation } from '../errors.ts'
+import { ConnectionError, malformed, MqttError, ProtocolError, RefusedError, violation } from '../errors.ts'
 import { Framer } from '../bytes/framer.ts'
 import type { Slabs } from '../bytes/output-buffer.ts'
 import { PacketReader } from '../bytes/packet-reader.ts'
@@ -35,7 +35,7 @@ import { Deadlines } from './deadlines.ts'
 import { DurableOutput } from './durable-output.ts'
 import type { ConnectionEvent } from './events.ts'
 import { KeepAlive } from './keep-alive.ts'
-import { arrivalFault, type ConnectionState } from './legal-packets.ts'
+import { arrivalFault, type ConnectionState, wordsFault } from './legal-packets.ts'
 import { type NegotiatedSettings, negotiate } from './negotiated.ts'
 import { connackFault, inItsWords } from './opening.ts'
 import { type Operation, Operations } from './operations.ts'
@@ -81,8 +81,6 @@ export class Connection {
   #receiving: Receiving | undefined = undefined
   #resumed = false
   #reading = true
-  /** Time during which nothing could be expected of the server, because we did not read. */
-  #stopped = 0
   #stoppedAt = 0
   #now: number
 
@@ -156,7 +154,12 @@ export class Connection {
     this.#now = now
     const failure =
       error instanceof MqttError ? error : new MqttError('store-failed', 'the session store failed', error)
-    for (const delivery of this.session.failUnstored(failure)) this.#events.push(delivery)
+    const publishing = this.#publishing
+    const failed = this.session.failUnstored(
+      failure,
+      publishing && ((delivery) => publishing.forget(delivery)),
+    )
+    this.#events.push(...failed)
     if (this.#state !== 'closed' && this.#durable.dropSettled()) this.#fail(failure)
   }
 
@@ -164,7 +167,7 @@ export class Connection {
   handleTimeout(now: number): void {
     if (this.#state === 'closed' || !this.#reading) return this.#ping(now)
     this.#now = now
-    const expected = now - this.#stopped
+    const expected = now - this.#deadlines.stopped
     if (this.#deadlines.silence <= now) {
       const message = `nothing came from the server within ${this.#keepAlive.timeout} ms after PINGREQ`
       return this.#fail(new ConnectionError('ping-timeout', message, { phase: 'established' }))
@@ -192,7 +195,7 @@ export class Connection {
   handleReading(reading: boolean, now: number): void {
     if (reading === this.#reading) return
     this.#reading = reading
-    if (reading) this.#stopped += now - this.#stoppedAt
+    if (reading) this.#deadlines.stopped += now - this.#stoppedAt
     else {
       this.#stoppedAt = now
       this.#framer.keepRest()
@@ -238,7 +241,8 @@ export class Connection {
   /** Sends SUBSCRIBE or UNSUBSCRIBE when an id is free; the operation is an event when it was answered. */
   request(operation: Operation, now: number): void {
     this.#now = now
-    if (!this.#operations.begin(operation, now - this.#stopped)) return
+    if (this.#state !== 'connected') return this.#refuse(operation)
+    if (!this.#operations.begin(operation, now - this.#deadlines.stopped)) return
     const { kind, packetId, subscriptions, filters, properties } = operation
     if (kind === 'subscribe') this.#writer.subscribe({ type: kind, packetId, subscriptions, properties })
     else this.#writer.unsubscribe({ type: 'unsubscribe', packetId, filters, properties })
@@ -253,7 +257,9 @@ export class Connection {
 
   /** Sends PINGREQ for a `ping()` of the user's. */
   ping(operation: Operation, now: number): void {
-    operation.sentAt = now
+    this.#now = now
+    if (this.#state !== 'connected') return this.#refuse(operation)
+    operation.sentAt = now - this.#deadlines.stopped
     this.#deadlines.operation = Math.min(this.#deadlines.operation, operation.deadline)
     this.#writePing(operation, now)
   }
@@ -270,6 +276,7 @@ export class Connection {
 
   /** Begins a re-authentication, 5: 4.12.1. */
   reauthenticate(operation: Operation, properties: Properties): void {
+    if (this.#state !== 'connected') return this.#refuse(operation)
     this.#authentication.begin(operation, properties)
   }
 
@@ -299,7 +306,8 @@ export class Connection {
 
   /** The application is done with a message of QoS 1 or 2. */
   acknowledge(message: IncomingMessage, reasonCode = 0): void {
-    if (this.#state === 'connected') this.#receiving?.acknowledge(message, reasonCode)
+    if (this.#state !== 'connected') return
+    this.#receiving?.acknowledge(message, this.#codec.hasProperties ? reasonCode : 0)
   }
 
   /** Nobody waits for the delivery any more. */
@@ -346,6 +354,7 @@ export class Connection {
       return this.#events.shift()
     }
     this.#options.topics.release()
+    this.#pump()
     return this.#events.shift()
   }
 
@@ -356,7 +365,7 @@ export class Connection {
 
   /** A chunk to write; yours for good. */
   nextOutput(): Uint8Array | undefined {
-    if (this.#resumed && this.#state === 'connected') this.#publishing?.pump(this.#now)
+    this.#pump()
     const chunk = this.#writer.buffer.take()
     if (chunk === undefined) return undefined
     this.#options.traffic.bytesOut += chunk.length
@@ -366,10 +375,9 @@ export class Connection {
 
   /** When to call `handleTimeout`: may be earlier than needed, never later. */
   nextDeadline(): number {
+    if (this.#events.length > 0) return this.#now
     if (this.#state === 'closed') return Infinity
-    if (!this.#reading) return this.#deadlines.ping
-    const { ping, silence, operation, delivery, stuck } = this.#deadlines
-    return Math.min(ping, silence, Math.min(operation, delivery, stuck) + this.#stopped)
+    return this.#reading ? this.#deadlines.earliest : this.#deadlines.ping
   }
 
   // In the order in which they are called.
@@ -392,12 +400,11 @@ export class Connection {
       return this.#publishing.handlePuback(positive(reader.twoBytes()), 0, undefined)
     }
     const decode = this.#codec.decode[type]
-    if (decode === undefined || header !== type << 4) {
-      const fault = headerFault(header, this.#codec.decode)
-      if (fault !== undefined) throw fault
-    }
+    const misformed = headerFault(header, this.#codec.decode)
+    if (misformed !== undefined) throw misformed
     const packet = (decode as (reader: PacketReader) => ControlPacket)(reader)
-    const fault = arrivalFault(packet.type, this.#state)
+    const fault =
+      arrivalFault(packet.type, this.#state) ?? wordsFault(packet, this.#options.connect.properties)
     if (fault !== undefined) throw fault
     this.#note(packet)
     return this.#handleControl(packet)
@@ -504,7 +511,8 @@ export class Connection {
   #handlePingresp(): Operation | undefined {
     const operation = this.#keepAlive.answered()
     if (operation === undefined || operation.abandoned) return undefined
-    operation.roundTrip = this.#options.traffic.lastRoundTrip = this.#now - operation.sentAt
+    operation.roundTrip = this.#options.traffic.lastRoundTrip =
+      this.#now - this.#deadlines.stopped - operation.sentAt
     return operation
   }
 
@@ -534,6 +542,18 @@ export class Connection {
   #writePing(operation: Operation | undefined, now: number): void {
     this.#writer.ping()
     this.#keepAlive.sent(operation, this.#reading, now)
+  }
+
+  /** Nothing is written before CONNACK or behind DISCONNECT. */
+  #refuse(operation: Operation): void {
+    const message = 'the connection does not stand'
+    operation.error = new ConnectionError('not-connected', message, { phase: 'established' })
+    operation.interrupted = true
+    this.#events.push(operation)
+  }
+
+  #pump(): void {
+    if (this.#resumed && this.#state === 'connected') this.#publishing?.pump(this.#now)
   }
 
   #writeDisconnect(packet: DisconnectPacket): void {
@@ -572,7 +592,7 @@ export class Connection {
 }
 
 function positive(packetId: number): number {
-  if (packetId === 0) throw violation('PUBACK has the packet identifier 0')
+  if (packetId === 0) throw malformed('PUBACK has the packet identifier 0')
   return packetId
 }
 

@@ -12,7 +12,14 @@ export class Deadlines {
   /** A window full of abandoned deliveries has not moved, rule 17. */
   stuck: number = Infinity
 
+  /** ms during which nothing could be expected of the server, because we did not read: the last three stood still. */
+  stopped = 0
+
   get earliest(): number {
-    return Math.min(this.ping, this.silence, this.operation, this.delivery, this.stuck)
+    return Math.min(
+      this.ping,
+      this.silence,
+      Math.min(this.operation, this.delivery, this.stuck) + this.stopped,
+    )
   }
 }

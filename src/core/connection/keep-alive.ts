@@ -87,9 +87,12 @@ export class KeepAlive {
   overdue(now: number): Operation[] {
     const overdue: Operation[] = []
     for (const operation of this.#waiting) {
-      if (operation === undefined || operation.deadline > now) continue
-      operation.abandoned = true
-      overdue.push(operation)
+      if (operation === undefined) continue
+      if (operation.deadline <= now) {
+        operation.abandoned = true
+        overdue.push(operation)
+      }
+      this.#deadlines.operation = Math.min(this.#deadlines.operation, operation.deadline)
     }
     return overdue
   }

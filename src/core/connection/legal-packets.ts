@@ -1,7 +1,7 @@
 /** Which packet may arrive in which state of a connection: one table. */
 
 import { type ProtocolError, violation } from '../errors.ts'
-import type { PacketType } from '../packets/types.ts'
+import type { ControlPacket, PacketType, Properties } from '../packets/types.ts'
 
 /**
  * `connecting`      CONNECT is sent; CONNACK may follow, or AUTH when CONNECT named a method
@@ -34,4 +34,16 @@ export function arrivalFault(type: PacketType, state: ConnectionState): Protocol
   if (LEGAL[state].includes(type)) return undefined
   const expected = state === 'connected' ? 'anything but that' : LEGAL[state].join(' or ').toUpperCase()
   return violation(`${type.toUpperCase()} came while ${state}, expected ${expected}`)
+}
+
+/** The error when an answer gives words that CONNECT asked the server to spare us (5: 3.1.2.11.7). */
+export function wordsFault(
+  packet: ControlPacket,
+  connect: Properties | undefined,
+): ProtocolError | undefined {
+  if (connect?.requestProblemInformation !== false) return undefined
+  if (packet.type === 'connack' || packet.type === 'disconnect' || !('properties' in packet)) return undefined
+  const { reasonString, userProperties } = packet.properties ?? {}
+  if (reasonString === undefined && userProperties === undefined) return undefined
+  return violation(`${packet.type.toUpperCase()} has words, although Request Problem Information is 0`)
 }

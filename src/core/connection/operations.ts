@@ -21,7 +21,8 @@ export class Operation implements IdClaim {
   readonly timeout: number
 
   packetId = 0
-  sentAt = 0
+  /** Infinity: not yet. */
+  sentAt: number = Infinity
   /** Nobody waits any more, but the id is taken until the answer comes. */
   abandoned = false
 
@@ -61,7 +62,7 @@ export class Operation implements IdClaim {
 
   /** When it has waited too long. */
   get deadline(): number {
-    return this.timeout > 0 && this.sentAt > 0 && !this.abandoned ? this.sentAt + this.timeout : Infinity
+    return this.timeout > 0 && !this.abandoned ? this.sentAt + this.timeout : Infinity
   }
 }
 

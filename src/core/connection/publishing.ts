@@ -101,7 +101,10 @@ export class Publishing {
   /** Sends the PUBRELs that the session owes; the pump does the rest. */
   resume(now: number): void {
     this.#now = now
-    for (const delivery of this.#session.released) this.#transmit(delivery)
+    for (const delivery of this.#session.released) {
+      this.#expect(delivery)
+      this.#transmit(delivery)
+    }
   }
 
   /** Writes a QoS 0 PUBLISH. @throws RefusedError when the server's limits forbid it, rule 23 */
@@ -128,9 +131,8 @@ export class Publishing {
     this.#now = now
     const { queued } = this.#session
     while (this.#writer.buffer.pending < HIGH_WATER) {
-      if (this.#quota <= 0) return
       const delivery = this.#resend ?? queued.head
-      if (delivery === undefined) return
+      if (delivery === undefined || (this.#quota <= 0 && delivery.qos > 0)) return
       if (!(this.#resend === undefined ? this.#bindAndSend(delivery) : this.#sendAgain(delivery))) return
     }
   }
@@ -188,11 +190,7 @@ export class Publishing {
       (delivery.qos << 1) | (delivery.retain ? RETAIN_FLAG : 0) | (delivery.attempts > 0 ? DUP_FLAG : 0)
     const alias = delivery.attempts === 0 && this.#aliases !== undefined
     delivery.attempts += 1
-    delivery.sentAt = this.#now
-    delivery.connection = this.#connection
-    if (delivery.timeout > 0 && !delivery.abandoned) {
-      this.#deadlines.delivery = Math.min(this.#deadlines.delivery, this.#now + delivery.timeout)
-    }
+    this.#expect(delivery)
     this.#write(delivery, flags, delivery.packetId, this.#dated(delivery), alias)
   }
 
@@ -206,9 +204,7 @@ export class Publishing {
 
   /** A delivery that was never sent is dropped, and its place in the window given back. */
   forget(delivery: Delivery): void {
-    const bound = delivery.state === 'published'
-    if (delivery === this.#resend) this.#resend = delivery.next
-    else if (bound) this.#quota += 1
+    this.#leave(delivery)
     this.#session.settle(delivery)
   }
 
@@ -226,7 +222,7 @@ export class Publishing {
   /** The connection ended: the delivery that is the likely cause, if there is one, rule 8. */
   handleEnd(poisonLimit: number): void {
     const first = this.#session.published.head
-    if (this.#acknowledged || first === undefined || first.connection !== this.#connection) return
+    if (this.#acknowledged || !first?.attempts || first.connection !== this.#connection) return
     const poison = this.#session.strike(poisonLimit)
     if (poison === undefined) return
     this.#session.giveUp(poison)
@@ -253,8 +249,7 @@ export class Publishing {
 
   #finish(delivery: Delivery, reasonCode: number, properties: Properties | undefined): Delivery {
     this.#progress()
-    if (delivery === this.#resend) this.#resend = delivery.next
-    if (delivery.connection === this.#connection) this.#quota += 1
+    this.#leave(delivery)
     this.#session.settle(delivery)
     delivery.reasonCode = reasonCode
     delivery.result = properties
@@ -286,9 +281,19 @@ export class Publishing {
       this.#report(delivery)
       return true
     }
+    if (delivery.qos === 0) return this.#sendQueuedQos0(delivery)
     if (session.deliveryIds >= DELIVERY_IDS || !session.bind(delivery)) return false
-    this.#quota -= 1
+    this.#enter(delivery)
     this.#transmit(delivery)
+    return true
+  }
+
+  /** A message of QoS 0 that waited for a connection: written, it is over. */
+  #sendQueuedQos0(delivery: Delivery): true {
+    const flags = delivery.retain ? RETAIN_FLAG : 0
+    this.#write(delivery, flags, 0, this.#dated(delivery), this.#aliases !== undefined)
+    this.#session.settle(delivery)
+    this.#report(delivery)
     return true
   }
 
@@ -301,9 +306,21 @@ export class Publishing {
       this.#report(delivery)
       return true
     }
-    this.#quota -= 1
+    this.#enter(delivery)
     this.#transmit(delivery)
     return true
+  }
+
+  /** Takes a place in the window of this connection. */
+  #enter(delivery: Delivery): void {
+    this.#quota -= 1
+    delivery.connection = this.#connection
+  }
+
+  /** Gives the place back, if it has one; or is not sent again, if that was due. */
+  #leave(delivery: Delivery): void {
+    if (delivery === this.#resend) this.#resend = delivery.next
+    if (delivery.connection === this.#connection) this.#quota += 1
   }
 
   #transmit(delivery: Delivery): void {
@@ -322,13 +339,26 @@ export class Publishing {
     if (!mayAlias) {
       if (sent?.topicAlias !== undefined) sent = { ...sent, topicAlias: undefined }
     } else if (this.#aliases !== undefined && (this.#choosesAliases || sent?.topicAlias !== undefined)) {
-      const { name } = message
-      const use =
-        sent?.topicAlias === undefined ? this.#aliases.choose(name) : this.#aliases.use(name, sent.topicAlias)
-      sent = { ...sent, topicAlias: use.alias }
-      if (use.known) topic = NO_TOPIC
+      const use = this.#alias(message)
+      if (use !== undefined) sent = { ...sent, topicAlias: use.alias }
+      if (use?.known) topic = NO_TOPIC
     }
     this.#writer.publish(message, flags, topic, packetId, sent)
+  }
+
+  /** The user's alias, or one that we choose, unless the packet became too large by it [5 MQTT-3.2.2-15]. */
+  #alias(message: OutgoingPublish): { alias: number; known: boolean } | undefined {
+    const { name, properties } = message
+    if (properties?.topicAlias !== undefined) return this.#aliases?.use(name, properties.topicAlias)
+    const fits = this.#size(message) + ALIAS_SIZE <= this.#settings.maximumPacketSize
+    return fits ? this.#aliases?.choose(name) : undefined
+  }
+
+  /** The time for the answer begins. */
+  #expect(delivery: Delivery): void {
+    delivery.sentAt = this.#now - this.#deadlines.stopped
+    if (delivery.timeout === 0) return
+    this.#deadlines.delivery = Math.min(this.#deadlines.delivery, delivery.sentAt + delivery.timeout)
   }
 
   /** The expiry interval less the time waited, 5: 3.3.2.3.3; once sent it no longer expires [5 MQTT-4.3.3-7]. */
@@ -341,7 +371,7 @@ export class Publishing {
 
   /** Why the server would refuse this message, rule 23 [5 MQTT-3.2.2-11, -14, -15]; or that it has expired. */
   #refusal(message: OutgoingPublish & { createdAt?: number }): RefusedError | undefined {
-    const { properties, qos, retain, name, payloadSize } = message
+    const { properties, qos, retain, name } = message
     const expiry = properties?.messageExpiryInterval
     if (expiry !== undefined && message.createdAt !== undefined && !(message as Delivery).attempts) {
       if (this.#now - message.createdAt >= 1_000 * expiry) return expired(name.text, expiry)
@@ -349,16 +379,21 @@ export class Publishing {
     if (!this.#limited) return undefined
     const { maximumQoS, retainAvailable, maximumPacketSize, topicAliasMaximum } = this.#settings
     const alias = properties?.topicAlias ?? 0
-    if (alias > topicAliasMaximum) {
+    if (alias > topicAliasMaximum && this.#codec.hasProperties) {
       return refused(0x94, `the topic alias ${alias}; its Topic Alias Maximum is ${topicAliasMaximum}`)
     }
     if (qos > maximumQoS) return refused(0x9b, `QoS ${qos}; its Maximum QoS is ${maximumQoS}`)
     if (retain && !retainAvailable) return refused(0x9a, 'retained messages')
-    const propertiesSize = publishPropertiesSize(properties, this.#codec.hasProperties)
-    const length = publishLength(name.bytes.length, qos, propertiesSize, payloadSize)
-    const size = 1 + variableByteIntegerLength(length) + length
+    const size = this.#size(message)
     if (size <= maximumPacketSize) return undefined
     return refused(0x95, `a packet of ${size} bytes; its Maximum Packet Size is ${maximumPacketSize}`)
+  }
+
+  /** The size of the whole packet. */
+  #size({ name, qos, properties, payloadSize }: OutgoingPublish): number {
+    const propertiesSize = publishPropertiesSize(properties, this.#codec.hasProperties)
+    const length = publishLength(name.bytes.length, qos, propertiesSize, payloadSize)
+    return 1 + variableByteIntegerLength(length) + length
   }
 
   #expire(now: number): void {
@@ -368,7 +403,8 @@ export class Publishing {
       for (const delivery of list) {
         if (delivery.abandoned) continue
         const deadline = delivery.sentAt + delivery.timeout
-        if (delivery.timeout === 0 || delivery.connection !== this.#connection) open += 1
+        const waiting = delivery.state === 'published' && delivery.connection !== this.#connection
+        if (delivery.timeout === 0 || waiting) open += 1
         else if (deadline > now) {
           open += 1
           this.#deadlines.delivery = Math.min(this.#deadlines.delivery, deadline)
@@ -400,3 +436,6 @@ function expired(topic: string, interval: number): RefusedError {
 }
 
 const NO_TOPIC = new Uint8Array(2)
+
+/** What an alias adds to a packet at most: its property, and a byte each in the two lengths before it. */
+const ALIAS_SIZE = 5

@@ -9,7 +9,7 @@
 
 import fc from 'fast-check'
 import { generate, type Packet, parser } from 'mqtt-packet'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { packetOf } from '../../../test/support/codec/arbitraries.ts'
 import { Census } from '../../../test/support/codec/census.ts'
 import { decode, encode } from '../../../test/support/codec/codec.ts'
@@ -41,6 +41,9 @@ const KINDS = (Object.keys(PACKET_TYPES) as PacketType[]).flatMap((type) =>
 function senderOf(type: PacketType, version: ProtocolVersion): Sender | undefined {
   return (['client', 'server'] as const).find((sender) => mayBeSentBy(type, version, sender))
 }
+
+// Seconds in all; on a busy machine one test may take some.
+vi.setConfig({ testTimeout: 60_000 })
 
 const read = new Census()
 const written = new Census()

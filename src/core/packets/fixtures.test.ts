@@ -3,6 +3,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { byteByByte, decode, encode } from '../../../test/support/codec/codec.ts'
+import { expectSame } from '../../../test/support/codec/expect-same.ts'
 import type { Fixture } from '../../../test/support/codec/fixture.ts'
 import { FIXTURES } from '../../../test/support/codec/fixtures.ts'
 import { concat, toHex } from '../../../test/support/codec/hex.ts'
@@ -34,7 +35,6 @@ const FIELDS: Readonly<Record<string, string>> = {
 const ONLY_FORM = ['pingreq 5', 'pingresp 5']
 
 interface Reading {
-  readonly title: string
   readonly sender: Sender
   readonly fixture: Fixture
   readonly before: Fixture
@@ -45,15 +45,17 @@ function fixturesOf(version: ProtocolVersion, sender: Sender): readonly Fixture[
   return FIXTURES.filter((fixture) => fixture.version === version && fixture.senders.includes(sender))
 }
 
-function readingsOf(version: ProtocolVersion, sender: Sender): readonly Reading[] {
+function readingsOf(version: ProtocolVersion, sender: Sender): readonly (readonly [string, Reading])[] {
   const all = fixturesOf(version, sender)
-  return all.map((fixture, index) => ({
-    title: `${fixture.title}, sent by a ${sender} in ${version}`,
-    sender,
-    fixture,
-    before: all[(index + all.length - 1) % all.length] as Fixture,
-    after: all[(index + 1) % all.length] as Fixture,
-  }))
+  return all.map((fixture, index) => [
+    `${fixture.title}, sent by a ${sender} in ${version}`,
+    {
+      sender,
+      fixture,
+      before: all[(index + all.length - 1) % all.length] as Fixture,
+      after: all[(index + 1) % all.length] as Fixture,
+    },
+  ])
 }
 
 const readings = VERSIONS.flatMap((version) => [
@@ -62,48 +64,49 @@ const readings = VERSIONS.flatMap((version) => [
 ])
 
 describe('read', () => {
-  test.each(readings)('whole: $title', ({ fixture, sender }) => {
-    expect(decode([fixture.bytes], fixture.version, sender)).toStrictEqual([fixture.packet])
+  test.each(readings)('whole: %s', (_, { fixture, sender }) => {
+    expectSame(decode([fixture.bytes], fixture.version, sender), [fixture.packet])
   })
 
-  test.each(readings)('byte by byte: $title', ({ fixture, sender }) => {
+  test.each(readings)('byte by byte: %s', (_, { fixture, sender }) => {
     const packets = decode(byteByByte(fixture.bytes), fixture.version, sender)
-    expect(packets).toStrictEqual([fixture.packet])
+    expectSame(packets, [fixture.packet])
   })
 
-  test.each(readings)('glued to its neighbours: $title', ({ fixture, sender, before, after }) => {
+  test.each(readings)('glued to its neighbours: %s', (_, { fixture, sender, before, after }) => {
     const { version } = fixture
     const expected = [before.packet, fixture.packet, after.packet]
     const stream = concat(before.bytes, fixture.bytes, after.bytes)
-    expect(decode([stream], version, sender)).toStrictEqual(expected)
+    expectSame(decode([stream], version, sender), expected)
     // The chunk ends within each neighbour, too.
     const cut = before.bytes.length + fixture.bytes.length + 1
     const pieces = [stream.subarray(0, 1), stream.subarray(1, cut), stream.subarray(cut)]
-    expect(decode(pieces, version, sender)).toStrictEqual(expected)
+    expectSame(decode(pieces, version, sender), expected)
   })
 
-  test.each(readings)('with all fields in order: $title', ({ fixture, sender }) => {
+  test.each(readings)('with all fields in order: %s', (_, { fixture, sender }) => {
     const [packet] = decode([fixture.bytes], fixture.version, sender)
     expect(Object.keys(packet as ControlPacket).join(' ')).toBe(FIELDS[fixture.packet.type])
   })
 })
 
 describe('written', () => {
-  const written = FIXTURES.filter((fixture) => fixture.written)
+  const named = (written: boolean): readonly (readonly [string, Fixture])[] =>
+    FIXTURES.filter((fixture) => fixture.written === written).map((fixture) => [
+      `${fixture.title} in ${fixture.version}`,
+      fixture,
+    ])
 
-  test.each(written)('as exactly these bytes: $title in $version', ({ packet, version, bytes }) => {
+  test.each(named(true))('as exactly these bytes: %s', (_, { packet, version, bytes }) => {
     expect(toHex(encode(packet, version))).toBe(toHex(bytes))
   })
 
-  test.each(FIXTURES.filter((fixture) => !fixture.written))(
-    'in a form that is no longer: $title in $version',
-    ({ packet, version, bytes, senders }) => {
-      const ours = encode(packet, version)
-      expect(ours.length).toBeLessThanOrEqual(bytes.length)
-      expect(toHex(ours)).not.toBe(toHex(bytes))
-      expect(decode([ours], version, senders[0] as Sender)).toStrictEqual([packet])
-    },
-  )
+  test.each(named(false))('in a form that is no longer: %s', (_, { packet, version, bytes, senders }) => {
+    const ours = encode(packet, version)
+    expect(ours.length).toBeLessThanOrEqual(bytes.length)
+    expect(toHex(ours)).not.toBe(toHex(bytes))
+    expectSame(decode([ours], version, senders[0] as Sender), [packet])
+  })
 })
 
 describe('the fixtures', () => {

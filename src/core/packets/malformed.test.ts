@@ -36,7 +36,11 @@ function refusalOf(
 }
 
 describe('is refused', () => {
-  test.each(MALFORMED_INPUTS)('$version from the $sender: $title', (input) => {
+  const rows = MALFORMED_INPUTS.map(
+    (input) => [`${input.title}, from the ${input.sender} in ${input.version}`, input] as const,
+  )
+
+  test.each(rows)('%s', (_, input) => {
     const { bytes, reasonCode, version } = input
     // Nothing but the fault itself is wrong with the bytes: the packet ends where its header says.
     if (!isFramingFault(bytes, version)) expect(remainingLengthOf(bytes)).toBe(bytes.length)

@@ -3,7 +3,7 @@
 // type and with every property.
 
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { packetFrom, packetOf, streamFrom } from '../../../test/support/codec/arbitraries.ts'
 import { Census } from '../../../test/support/codec/census.ts'
 import {
@@ -71,6 +71,9 @@ function damaged(bytes: Uint8Array, damages: readonly Damage[]): Uint8Array {
   return result
 }
 
+// Seconds in all; on a busy machine one test may take some.
+vi.setConfig({ testTimeout: 60_000 })
+
 const census = new Census()
 const outcomes = { decoded: 0, refused: 0, waiting: 0 }
 
@@ -134,7 +137,7 @@ describe('a damaged stream', () => {
             expect([0x81, 0x82, 0x84, 0x95]).toContain(whole.error.reasonCode)
           }
         }),
-        { numRuns: 250 },
+        { numRuns: 120 },
       )
     },
   )
@@ -149,7 +152,7 @@ describe('a damaged stream', () => {
             expectSame(decode([encode(decoded, version)], version, sender), [decoded])
           }
         }),
-        { numRuns: 250 },
+        { numRuns: 120 },
       )
     },
   )
@@ -163,7 +166,7 @@ describe('a damaged stream', () => {
         const stream = concat(...packets.map((packet) => encode(packet, other)))
         outcomeOf([damages === null ? stream : damaged(stream, damages)], version, sender)
       }),
-      { numRuns: 150 },
+      { numRuns: 80 },
     )
   })
 
@@ -172,7 +175,7 @@ describe('a damaged stream', () => {
       fc.property(fc.uint8Array({ maxLength: 60, size: 'max' }), (stream) => {
         outcomeOf([stream], version, sender)
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     )
   })
 })
@@ -230,7 +233,7 @@ describe('a damaged packet', () => {
           }
         }
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     )
   })
 
@@ -250,10 +253,12 @@ describe('a damaged packet', () => {
               version,
               sender,
             )
-            if (!hasShorterForms(packet, version)) expect(outcome).toMatch(/^12[89]|^13\d/)
+            if (!hasShorterForms(packet, version) && !/^12[89]:|^13\d:/.test(outcome)) {
+              throw new Error(`${length} of ${body.length} bytes gave ${outcome}`)
+            }
           }
         }),
-        { numRuns: 25 },
+        { numRuns: 12 },
       )
     },
   )
@@ -280,7 +285,7 @@ describe('a damaged packet', () => {
   test('of every type and with every property was made', () => {
     expect(census.missing(['3.1.1', '5'])).toEqual([])
     expect(outcomes.decoded).toBeGreaterThan(20)
-    expect(outcomes.refused).toBeGreaterThan(200)
+    expect(outcomes.refused).toBeGreaterThan(100)
     expect(outcomes.waiting).toBeGreaterThan(5)
   })
 })

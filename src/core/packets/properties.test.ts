@@ -37,6 +37,8 @@ const BOOLEANS = [
   'sharedSubscriptionAvailable',
 ]
 
+const ROWS = SPECIFIED_PROPERTIES.map((property) => [property.name, property] as const)
+
 function sampleOf({ id, name, dataType }: SpecifiedProperty): { bytes: Uint8Array; value: unknown } {
   const [bytes, value] = SAMPLES[dataType]
   return { bytes: concat(Uint8Array.of(id), hex(bytes)), value: BOOLEANS.includes(name) ? true : value }
@@ -109,7 +111,7 @@ describe('the table of properties', () => {
 })
 
 describe('a property', () => {
-  test.each(SPECIFIED_PROPERTIES)('is read and written: $name ($id)', (property) => {
+  test.each(ROWS)('is read and written: %s', (_, property) => {
     const { bytes, value } = sampleOf(property)
     for (const place of property.places) {
       expect(read(bytes, place)).toStrictEqual({ [property.name]: value })
@@ -118,7 +120,7 @@ describe('a property', () => {
     expect(write(properties)).toBe(toHex(concat(Uint8Array.of(bytes.length), bytes)))
   })
 
-  test.each(SPECIFIED_PROPERTIES)('is malformed in every other packet: $name ($id)', (property) => {
+  test.each(ROWS)('is malformed in every other packet: %s', (_, property) => {
     const { bytes } = sampleOf(property)
     const others = PLACES.filter((place) => !property.places.includes(place))
     expect(others.length + property.places.length).toBe(16)
@@ -128,41 +130,35 @@ describe('a property', () => {
     }
   })
 
-  test.each(SPECIFIED_PROPERTIES)(
-    'is a Protocol Error when it stands twice, where it may not: $name ($id)',
-    (property) => {
-      const { bytes } = sampleOf(property)
-      for (const place of property.places) {
-        const repeatable =
-          property.name === 'userProperties' ||
-          (property.name === 'subscriptionIdentifiers' && place === 'publish')
-        if (repeatable) {
-          const values = read(concat(bytes, bytes), place)?.[property.name]
-          expect(values, place).toHaveLength(2)
-        } else {
-          const error = refusal(concat(bytes, bytes), place)
-          expect([error.code, error.reasonCode], place).toEqual(['protocol-error', 0x82])
-        }
+  test.each(ROWS)('is a Protocol Error when it stands twice, where it may not: %s', (_, property) => {
+    const { bytes } = sampleOf(property)
+    for (const place of property.places) {
+      const repeatable =
+        property.name === 'userProperties' ||
+        (property.name === 'subscriptionIdentifiers' && place === 'publish')
+      if (repeatable) {
+        const values = read(concat(bytes, bytes), place)?.[property.name]
+        expect(values, place).toHaveLength(2)
+      } else {
+        const error = refusal(concat(bytes, bytes), place)
+        expect([error.code, error.reasonCode], place).toEqual(['protocol-error', 0x82])
       }
-    },
-  )
+    }
+  })
 
-  test.each(SPECIFIED_PROPERTIES)(
-    'is malformed when the properties end within it: $name ($id)',
-    (property) => {
-      const { bytes } = sampleOf(property)
-      const place = property.places[0] as Place
-      for (let length = 1; length < bytes.length; length++) {
-        // The packet goes on with just what is missing.
-        const error = refusal(bytes.subarray(0, length), place, bytes.subarray(length))
-        expect([error.code, error.reasonCode]).toEqual(['malformed-packet', 0x81])
-      }
-    },
-  )
+  test.each(ROWS)('is malformed when the properties end within it: %s', (_, property) => {
+    const { bytes } = sampleOf(property)
+    const place = property.places[0] as Place
+    for (let length = 1; length < bytes.length; length++) {
+      // The packet goes on with just what is missing.
+      const error = refusal(bytes.subarray(0, length), place, bytes.subarray(length))
+      expect([error.code, error.reasonCode]).toEqual(['malformed-packet', 0x81])
+    }
+  })
 
-  test.each(SPECIFIED_PROPERTIES.filter(({ dataType }) => dataType === 'byte'))(
-    'that is a byte is 0 or 1, anything else is a Protocol Error: $name ($id)',
-    (property) => {
+  test.each(ROWS.filter(([, { dataType }]) => dataType === 'byte'))(
+    'that is a byte is 0 or 1, anything else is a Protocol Error: %s',
+    (_, property) => {
       const place = property.places[0] as Place
       const boolean = BOOLEANS.includes(property.name)
       for (let value = 0; value <= 0xff; value++) {

@@ -2,7 +2,7 @@
 // read, however the bytes are split and whoever owns the chunks. The counts of what was generated are printed.
 
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { packetFrom, packetOf, streamFrom } from '../../../test/support/codec/arbitraries.ts'
 import { Census } from '../../../test/support/codec/census.ts'
 import {
@@ -33,6 +33,9 @@ const KINDS = (Object.keys(PACKET_TYPES) as PacketType[]).flatMap((type) =>
     ([version, sender]) => [type, version, sender] as const,
   ),
 )
+
+// Seconds in all; on a busy machine one test may take some.
+vi.setConfig({ testTimeout: 60_000 })
 
 const census = new Census()
 

@@ -11,7 +11,8 @@
  *     released key                       PUBREC came: PUBREL may follow
  *     settled  key                       it is over (may lag)
  *     received id, 1 or 0                a QoS 2 id was taken, PUBREC may follow; or given back, PUBCOMP may follow
- *     session  client id, established    a session began: what was received before belongs to another one
+ *     session  client id, established    whose it is, and that the server has accepted it
+ *     reserved id                        nobody may use it: the server may still know a message that was given up
  */
 
 import { writeString, writeTwoBytes } from '../bytes/data-types.ts'
@@ -20,7 +21,15 @@ import { utf8Length, writeUtf8 } from '../bytes/utf8.ts'
 import { propertiesLength, writeProperties } from '../packets/properties.ts'
 import type { Delivery } from './deliveries.ts'
 
-export const RECORD = { queued: 1, bound: 2, released: 3, settled: 4, received: 5, session: 6 } as const
+export const RECORD = {
+  queued: 1,
+  bound: 2,
+  released: 3,
+  settled: 4,
+  received: 5,
+  session: 6,
+  reserved: 7,
+} as const
 
 /** The version of the records' form; a newer one is not read. */
 export const JOURNAL_VERSION = 1
@@ -47,6 +56,8 @@ export class Journal {
   #out = new OutputBuffer(new Slabs())
   #appended = 0
   #replacing = true
+  /** Records were handed out, and whether they are durable is not known yet. */
+  #underWay = false
   #lastSnapshot = 0
 
   /** @param snapshot writes records for all that there is */
@@ -88,9 +99,15 @@ export class Journal {
   }
 
   received(packetId: number, taken: boolean): void {
-    const at = writeTwoBytes(this.#out.bytes, this.#begin(RECORD.received, 3), packetId)
+    let at = this.#begin(RECORD.received, 3)
+    at = writeTwoBytes(this.#out.bytes, at, packetId)
     this.#out.bytes[at] = taken ? 1 : 0
     this.#end(at + 1)
+  }
+
+  reserved(packetId: number): void {
+    const at = this.#begin(RECORD.reserved, 2)
+    this.#end(writeTwoBytes(this.#out.bytes, at, packetId))
   }
 
   session(clientId: string, established: boolean): void {
@@ -102,7 +119,8 @@ export class Journal {
 
   /** The records to store now; none are handed out while the last ones are under way. */
   nextRecords(): Records | undefined {
-    if (this.position === this.storedUpTo && !this.#replacing) return undefined
+    if (this.#underWay || (this.position === this.storedUpTo && !this.#replacing)) return undefined
+    this.#underWay = true
     if (this.#appended > COMPACT_AT && this.#appended > 4 * this.#lastSnapshot) this.#replacing = true
     const replaces = this.#replacing
     if (replaces) {
@@ -119,11 +137,18 @@ export class Journal {
   }
 
   handleStored(upTo: number): void {
+    this.#underWay = false
     this.storedUpTo = upTo
   }
 
   /** What is stored is now unknown: the next records stand for everything. */
   handleStoreFailed(): void {
+    this.#underWay = false
+    this.#replacing = true
+  }
+
+  /** What is stored is another session's: the next records stand for everything. */
+  replace(): void {
     this.#replacing = true
   }
 

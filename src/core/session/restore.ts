@@ -36,6 +36,7 @@ class Restoration {
   #deliveries = new Map<number, Delivery>()
   #released = new Set<Delivery>()
   #received = new Set<number>()
+  #reserved = new Set<number>()
 
   constructor(clockOffset: number) {
     this.#clockOffset = clockOffset
@@ -66,6 +67,9 @@ class Restoration {
         else this.#received.delete(packetId)
         return
       }
+      case RECORD.reserved:
+        this.#reserved.add(reader.twoBytes())
+        return
       case RECORD.session:
         this.#clientId = reader.string()
         this.#established = reader.byte() === 1
@@ -80,6 +84,7 @@ class Restoration {
     session.clientId = this.#clientId
     session.established = this.#established
     for (const packetId of this.#received) session.receive(packetId).handled = true
+    for (const packetId of this.#reserved) session.reserve(packetId)
     for (const delivery of this.#released) {
       delivery.state = 'released'
       session.restore(delivery)

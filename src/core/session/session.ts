@@ -131,6 +131,12 @@ export class Session {
     const { packetId } = delivery
     this.settle(delivery)
     if (packetId === 0) return
+    this.reserve(packetId)
+    this.journal?.reserved(packetId)
+  }
+
+  /** Nobody may use the id until the session ends. */
+  reserve(packetId: number): void {
     this.ids.set(packetId, RESERVED)
     this.#reserved += 1
   }
@@ -188,6 +194,7 @@ export class Session {
         delivery.packetId = 0
         if (error === undefined && !(delivery.abandoned && delivery.attempts > 0)) {
           delivery.state = 'queued'
+          delivery.attempts = 0
           again.push(delivery)
         } else {
           delivery.state = 'settled'
@@ -203,7 +210,7 @@ export class Session {
     session.#connections = this.#connections
     session.#receptions = this.#receptions
     session.journal = this.journal
-    this.journal?.handleStoreFailed()
+    this.journal?.replace()
     return { session, failed }
   }
 
@@ -212,6 +219,9 @@ export class Session {
     journal.session(this.clientId, this.established)
     for (const [id] of this.received.entries()) {
       if (this.received.get(id)?.handled) journal.received(id, true)
+    }
+    for (const [id, { type }] of this.ids.entries()) {
+      if (type === 'reserved') journal.reserved(id)
     }
     for (const list of [this.released, this.published, this.queued]) {
       for (const delivery of list) {
@@ -225,15 +235,20 @@ export class Session {
   /**
    * The store failed: messages that it never took are settled with the error and returned. What it has taken
    * goes on.
+   *
+   * @param forget settles one, if more than the session knows of it
    */
-  failUnstored(error: MqttError): Delivery[] {
+  failUnstored(
+    error: MqttError,
+    forget: (delivery: Delivery) => void = (delivery) => this.settle(delivery),
+  ): Delivery[] {
     const { journal } = this
     const failed: Delivery[] = []
     if (journal === undefined) return failed
     for (const list of [this.published, this.queued]) {
       for (const delivery of list) {
         if (delivery.attempts > 0 || delivery.queuedAt <= journal.storedUpTo) continue
-        this.settle(delivery)
+        forget(delivery)
         delivery.error = error
         failed.push(delivery)
       }

@@ -178,7 +178,7 @@ export class BrokerSession {
       if (this.#inflight.get(delivery.packetId) !== delivery || delivery.released) continue
       this.#send(outlet, delivery, true, now)
     }
-    while (this.#queue.length > 0 && this.#resend.length === 0) {
+    while (this.#queue.length > 0) {
       const outgoing = this.#queue[0] as OutgoingMessage
       if (outgoing.qos > 0 && this.#used >= window) return
       this.#queue.shift()

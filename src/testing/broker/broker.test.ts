@@ -320,6 +320,63 @@ describe.each(VERSIONS)('in %s', (version) => {
     }
   })
 
+  it('a session that ended has no subscriptions, and one that was lost no will', () => {
+    const messages: string[] = []
+    const broker = new Broker({ reportNoSubscribers: true, onMessage: ({ topic }) => messages.push(topic) })
+    const client = connected(broker, 'a', version, { will: publishOf('will') })
+    client.subscribe(1, 't')
+    broker.loseSession('a')
+    expect(client.state).toBe('cut')
+    const publisher = connected(broker, 'p', '5')
+    expect(publisher.publish('t', { qos: 1, packetId: 1 })).toMatchObject([{ reasonCode: 0x10 }])
+    expect(messages).toEqual(['t'])
+  })
+
+  it('PUBRELs are sent again in the order of their PUBRECs', () => {
+    const broker = new Broker()
+    const client = connected(broker, 'a', version, persistent(version))
+    client.subscribe(1, 't')
+    for (const topic of ['t', 't']) broker.publish({ topic, qos: 2 })
+    client.take()
+    for (const packetId of [2, 1]) client.acknowledge('pubrec', packetId)
+    client.end()
+    const after = new RawClient(broker, version)
+    const [, ...released] = after.connect({ clientId: 'a', ...persistent(version) })
+    expect(released).toMatchObject([
+      { type: 'pubrel', packetId: 2 },
+      { type: 'pubrel', packetId: 1 },
+    ])
+  })
+
+  it('a refused QoS 2 message is never handed on, whatever comes of its exchange', () => {
+    const topics: string[] = []
+    const broker = new Broker({
+      handOnAt: 'pubrel',
+      authorizePublish: () => 0x87,
+      onMessage: ({ topic }) => topics.push(topic),
+    })
+    const client = connected(broker, 'a', version)
+    const reasonCode = version === '5' ? 0x87 : 0
+    for (let count = 0; count < 2; count++) {
+      expect(client.publish('t', { qos: 2, packetId: 1 })).toMatchObject([{ type: 'pubrec', reasonCode }])
+      if (version === '3.1.1') client.acknowledge('pubrel', 1)
+    }
+    expect(topics).toEqual([])
+    expect(broker.finish()).toEqual([])
+  })
+
+  it('a retained message comes with the QoS that was granted, and not once it has expired', () => {
+    const broker = new Broker({ maximumQoS: 1 })
+    const properties = { messageExpiryInterval: 1 }
+    broker.publish({ topic: 't', qos: 2, retain: true, payload: 'x', properties })
+    const client = connected(broker, 'a', version)
+    const subscribe = (qos: 0 | 1 | 2): unknown => client.subscribe(1, 't', { qos })
+    expect(subscribe(0)).toMatchObject([{ reasonCodes: [0] }, { qos: 0 }])
+    expect(subscribe(2)).toMatchObject([{ reasonCodes: [1] }, { qos: 1 }])
+    broker.handleTimeout(1_000)
+    expect(subscribe(0)).toHaveLength(1)
+  })
+
   it('disconnectAll says why in version 5, and ends the streams', () => {
     const broker = new Broker()
     const client = connected(broker, 'a', version)
@@ -331,6 +388,7 @@ describe.each(VERSIONS)('in %s', (version) => {
   it('a paused broker reads and answers nothing, and counts no silence', () => {
     const broker = new Broker()
     const client = connected(broker, 'a', version, { keepAlive: 1 })
+    connected(broker, 'b', version, persistent(version, 5)).end()
     broker.pause()
     expect(client.send({ type: 'pingreq' })).toEqual([])
     expect(broker.nextDeadline()).toBe(Infinity)
@@ -459,9 +517,11 @@ describe('of version 5', () => {
     broker.handleTimeout(15_000)
     expect(topicsOf(watcher.take())).toEqual(['gone'])
     leave(30, 60)
-    connected(broker, 'a', '5', persistent('5'))
-    broker.handleTimeout(70_000)
+    const back = connected(broker, 'a', '5', { ...persistent('5'), will: publishOf('gone') })
+    broker.handleTimeout(100_000)
     expect(watcher.take()).toEqual([])
+    expect(broker.sessions.has('a')).toBe(true)
+    back.disconnect()
     leave(30, 60)
     connected(broker, 'a', '5')
     expect(topicsOf(watcher.take())).toEqual(['gone'])
@@ -473,7 +533,8 @@ describe('of version 5', () => {
     client.subscribe(1, 't', { noLocal: true, retainAsPublished: true })
     expect(client.publish('t', { retain: true, payload: hello })).toEqual([])
     broker.publish({ topic: 't', retain: true, payload: 'x' })
-    expect(client.take()).toMatchObject([{ type: 'publish', retain: true }])
+    broker.publish({ topic: 't', payload: 'x' })
+    expect(client.take()).toMatchObject([{ retain: true }, { retain: false }])
     const subscribe = (retainHandling: 0 | 1 | 2, filter = 't'): number =>
       publishesOf(client.subscribe(2, filter, { retainHandling, qos: 0 })).length
     expect(subscribe(0)).toBe(1)
@@ -540,6 +601,37 @@ describe('of version 5', () => {
     expect(after.acknowledge('puback', 2)).toMatchObject([{ packetId: 3, dup: true }])
     after.acknowledge('puback', 3)
     expect(broker.finish(1)).toEqual([])
+  })
+
+  it('PUBRELs that are sent again take no place in the window', () => {
+    const broker = new Broker()
+    const connect = { cleanStart: false, properties: { receiveMaximum: 1, sessionExpiryInterval: 600 } }
+    const client = connected(broker, 'a', '5', connect)
+    client.subscribe(1, 't')
+    for (const qos of [2, 1, 1] as const) broker.publish({ topic: 't', qos })
+    client.take()
+    client.acknowledge('pubrec', 1)
+    client.end()
+    const after = new RawClient(broker, '5')
+    const resumed = after.connect({ clientId: 'a', ...connect })
+    expect(resumed).toMatchObject([{ type: 'connack' }, { type: 'pubrel' }, { type: 'publish', packetId: 2 }])
+    expect(after.acknowledge('pubcomp', 1)).toEqual([])
+    expect(after.acknowledge('puback', 2)).toMatchObject([{ type: 'publish', packetId: 3 }])
+  })
+
+  it('what is released before it could be sent again is not published any more', () => {
+    const broker = new Broker()
+    const properties = { sessionExpiryInterval: 600 }
+    const client = connected(broker, 'a', '5', { cleanStart: false, properties })
+    client.subscribe(1, 't')
+    for (const qos of [2, 2] as const) broker.publish({ topic: 't', qos })
+    client.take()
+    client.end()
+    const connect = { cleanStart: false, properties: { ...properties, receiveMaximum: 1 } }
+    const after = connected(broker, 'a', '5', connect)
+    expect(after.acknowledge('pubrec', 2)).toMatchObject([{ type: 'pubrel', packetId: 2 }])
+    after.acknowledge('pubrec', 1)
+    expect(after.acknowledge('pubcomp', 1)).toEqual([])
   })
 
   it('a message above the Maximum Packet Size of the client is dropped, and uses no id', () => {

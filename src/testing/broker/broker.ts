@@ -265,7 +265,7 @@ export class Broker implements ConnectionHost {
     session.detach()
     if (connection.endedWell) session.will = undefined
     if (session.will !== undefined) {
-      session.willAt = this.now + 1_000 * Math.min(session.will.delay, session.expiryInterval)
+      session.willAt = this.now + 1_000 * session.will.delay
     }
     session.expiresAt = this.now + 1_000 * session.expiryInterval
     if (session.willAt <= this.now) this.#publishWill(session)

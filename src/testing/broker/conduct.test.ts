@@ -84,13 +84,14 @@ class HonestClient {
   }
 
   /** One chunk of the broker's arrives. */
-  receive(): void {
+  receive(): boolean {
     const chunk = this.#connection?.nextOutput()
-    if (chunk === undefined) return
+    if (chunk === undefined) return false
     this.#splitter.push(chunk)
     for (let split = this.#splitter.next(); split !== undefined; split = this.#splitter.next()) {
       this.#handle(decodeOfServer(split, this.#version))
     }
+    return true
   }
 
   /** The connection breaks; with `lastChunk` the broker has sent something that did not arrive. */
@@ -105,9 +106,10 @@ class HonestClient {
 
   finish(): void {
     this.connect()
-    for (let turn = 0; turn < 1_000; turn++) {
+    while (this.receive());
+    while (this.#inTheWire.length > 0) {
       this.deliver(9)
-      this.receive()
+      while (this.receive());
     }
   }
 
@@ -246,7 +248,7 @@ describe.each(['3.1.1', '5'] as const)('an honest client in %s', (version) => {
           topics.filter((topic) => topic[0] === '2')
         expect(exactlyOnce(came)).toEqual(exactlyOnce(sent.map(({ topic }) => topic)))
       }),
-      { numRuns: 300 },
+      { numRuns: 200 },
     )
   })
 })

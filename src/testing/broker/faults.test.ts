@@ -287,6 +287,12 @@ describe('at once', () => {
     expect(client.take()).toEqual([PINGRESP, PINGRESP])
   })
 
+  it('output that waits to be taken is no deadline', () => {
+    const broker = new Broker()
+    connected(broker).connection.send(PINGRESP)
+    expect(broker.nextDeadline()).toBe(Infinity)
+  })
+
   it('acknowledgements of messages that the test sent itself are no surprise', () => {
     const broker = new Broker()
     const client = connected(broker)
