@@ -13,8 +13,13 @@ export const contestants = {
     label: 'Petrel',
     family: 'petrel',
     speaks: anyVersion,
-    windows: { p0: [1000], r1: [16_384], r2: [16_384] },
-    fullWindow: true,
+    windows: {
+      p0: [1000],
+      p1: [2_000, 10_000, 65_519],
+      p2: [2_000, 10_000, 65_519],
+      r1: [16_384],
+      r2: [16_384],
+    },
     rates: { p0: 1e6, p1: 3e5, p2: 3e5, r0: 4e6, r1: 4e6, r2: 1.5e6, P: 5e4, R: 1.5e5 },
   },
   mqttjs: {
@@ -118,7 +123,7 @@ export const classOf = ({ role, qos, payload }) =>
   payload > 4096 ? (role === 'publish' ? 'P' : 'R') : `${role === 'publish' ? 'p' : 'r'}${qos}`
 
 /**
- * The windows to try. Petrel and the raw clients (`fullWindow`) publish with the window that the workload names; a
+ * The windows to try. The raw clients (`fullWindow`) publish with the window that the workload names; a
  * workload whose window is the point of it (`fixedWindow`) has it for everybody; QoS 0 is not received in a window.
  */
 export const windowsOf = (contestant, workload) => {

@@ -20,8 +20,8 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(HELP)
     return 0
   }
-  const outcome =
-    options.url === undefined ? await runWithTestBroker(options) : await run(options.url, options)
+  const { url } = options
+  const outcome = await (url === undefined ? runWithTestBroker(options) : run(url, options, () => []))
   if (options.json) console.log(JSON.stringify(outcome))
   return outcome.ok ? 0 : 1
 }

@@ -55,7 +55,7 @@ function parse(args: readonly string[]): {
         help: { type: 'boolean', default: false },
       },
     })
-    const { url, protocol = '', json = false, help = false } = values
+    const { url, protocol, json, help } = values
     return { url, protocol, json, help }
   } catch (error) {
     throw new DemoUsageError(error instanceof Error ? error.message : String(error), { cause: error })

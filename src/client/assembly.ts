@@ -121,8 +121,8 @@ export class Assembly implements EngineClient, PublisherHost {
   }
 
   handleClosed(error: MqttError, kept: boolean): void {
-    const keptError = new ClosedError(error.code, error.message, true, error.cause)
-    this.publisher.handleClosed(() => (kept ? keptError : error))
+    const text = `${error.message}; the session keeps the message, which is sent after the next connect()`
+    this.publisher.handleClosed(error, kept ? new ClosedError(error.code, text, true, error.cause) : error)
     this.subscriber.handleClosed(error)
     for (const batch of this.batches) batch.wake()
     this.dispatcher.cancel()

@@ -57,10 +57,8 @@ export class AttemptBudget {
 
   #advance(): void {
     const now = this.#runtime.now()
-    this.#tokens = Math.min(
-      this.#perSecond,
-      this.#tokens + ((now - this.#countedAt) / 1_000) * this.#perSecond,
-    )
+    const seconds = (now - this.#countedAt) / 1_000
+    if (seconds > 0) this.#tokens = Math.min(this.#perSecond, this.#tokens + seconds * this.#perSecond)
     this.#countedAt = now
     while (this.#waiters.length > 0 && this.#underWay < this.#atOnce && this.#tokens >= 1) {
       this.#tokens -= 1

@@ -23,7 +23,8 @@ export interface AttemptHost {
   readonly knowledge: ServerKnowledge
   /** The CONNECT of this attempt; asks for credentials and authentication data. */
   prepare(codec: Codec): Promise<ConnectPacket>
-  handleDialing(): void
+  /** Its turn in the budget has come: from now on `connectTimeout` runs. */
+  handleDialing(attempt: Attempt): void
   /** The stream stands: makes and starts the driver, which tells `opened` or `failed` of this attempt. */
   open(transport: Transport, codec: Codec, connect: ConnectPacket): Driver
 }
@@ -123,9 +124,9 @@ export class Attempt {
     const { signal } = this.#controller
     const { budget, dial, knowledge, options } = this.#host
     this.#phase = 'tcp'
-    this.#host.handleDialing()
     await budget.acquire(signal)
     try {
+      this.#host.handleDialing(this)
       const connect = await abortable(this.#host.prepare(codec), signal)
       const transport = await dial({ url, options }, signal)
       if (signal.aborted) {
@@ -137,6 +138,8 @@ export class Attempt {
         this.#opened = resolve
         this.#failed = reject
         this.#driver = this.#host.open(transport, codec, connect)
+        // A listener to the state may have ended it.
+        if (signal.aborted) this.#driver.destroy()
       })
       knowledge.codecs.set(url.href, codec)
     } finally {

@@ -7,7 +7,8 @@
 
 import { ClosedError, UsageError } from '../core/errors.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
-import type { DeliveryOwner, Publisher } from './publisher.ts'
+import type { DeliveryOwner } from './caller.ts'
+import type { Publisher } from './publisher.ts'
 import { checkMessageNames, type DeliveryOptions, type OutgoingMessage } from './publish-options.ts'
 
 export interface PublishAllOptions extends DeliveryOptions {

@@ -55,17 +55,14 @@ export interface AuthResult {
 
 export class Client {
   readonly #parts: Assembly
-  readonly #closed: (client: Client) => void
 
   /** Use `createClient`, `connect` or a `ClientPool`. @internal */
   constructor(
     urls: string | URL | readonly (string | URL)[],
     options: ClientOptions | undefined,
     resources: PoolResources,
-    closed: (client: Client) => void,
   ) {
     const resolved = resolveOptions(urls, options, () => resources.runtime.random())
-    this.#closed = closed
     this.#parts = new Assembly(resolved, resources, options?.clientId !== undefined)
   }
 
@@ -119,13 +116,11 @@ export class Client {
     const expiry = this.settings?.sessionExpiryInterval ?? this.#parts.options.sessionExpiryInterval
     const { drain, reasonCode, properties } = resolveDisconnect(options, this.#parts.options.version5, expiry)
     await this.#parts.engine.disconnect(drain, { type: 'disconnect', reasonCode, properties })
-    this.#closed(this)
   }
 
   /** Ends the connection without DISCONNECT, so that the server publishes the will, and stops. */
   destroy(error?: Error): void {
     this.#parts.engine.destroy(error)
-    this.#closed(this)
   }
 
   /** Makes the attempt that waits at once. */
@@ -163,7 +158,7 @@ export class Client {
    *
    * @throws what the iterable throws, ClosedError, the signal's reason
    */
-  publishAll(
+  async publishAll(
     messages: Iterable<OutgoingMessage> | AsyncIterable<OutgoingMessage>,
     options: PublishAllOptions = {},
   ): Promise<PublishAllResult> {
@@ -271,8 +266,9 @@ export class Client {
   async reauthenticate(data?: Payload): Promise<AuthResult> {
     const { authentication } = this.#parts.options
     if (authentication === undefined) throw needsVersion5('authentication')
-    const driver = this.#connected('reauthenticate()')
+    this.#connected('reauthenticate()')
     const given = data ?? (await authentication.start())
+    const driver = this.#connected('reauthenticate()')
     const operation = new Operation('reauthenticate')
     const done = ask(operation).then(() => ({ properties: operation.result }))
     driver.connection.reauthenticate(operation, {
@@ -310,6 +306,7 @@ export class Client {
       if (event === 'packet') this.#parts.engine.watchPackets(this.#parts.events.has('packet'))
     }
     if (event === 'packet') this.#parts.engine.watchPackets(true)
+    if (event === 'message') this.#parts.dispatcher.handleRoute()
     if (options.signal?.aborted) stop()
     options.signal?.addEventListener('abort', stop, { once: true })
     return stop

@@ -15,11 +15,9 @@ import type { Driver } from './driver.ts'
 import { type Events, isThenable } from './events.ts'
 import { Handling, type Route } from './handling.ts'
 import type { ResolvedOptions } from './options.ts'
+import { Patience } from './patience.ts'
 import type { Statistics } from './statistics.ts'
 import type { Subscriptions } from './subscriptions.ts'
-
-/** A handler that has not settled after this many ms is reported once, rule 20. */
-const SLOW_HANDLER = 60_000
 
 /** "Implementation specific error": a handler failed, or a message was left in the buffer of a stream. */
 export const HANDLER_FAILED = 0x83
@@ -46,8 +44,7 @@ export class Dispatcher {
   #unmatched: { message: IncomingMessage; driver: Driver }[] = []
   #unmatchedUntil = -Infinity
   #stoppedAt = Infinity
-  /** Streams whose buffers are full. */
-  readonly #full = new Set<Route>()
+  readonly #patience: Patience
 
   constructor(
     parts: { subscriptions: Subscriptions; events: Events; statistics: Statistics; alarms: Alarms },
@@ -60,6 +57,12 @@ export class Dispatcher {
     this.#options = options
     this.#stop = stop
     this.#alarm = parts.alarms.create((now) => this.#handleAlarm(now))
+    this.#patience = new Patience(
+      parts.alarms,
+      parts.events,
+      options.handlerTimeout,
+      (error, handling, route) => this.#handleRejected(error, handling, route),
+    )
   }
 
   /** Handlers that have not finished, and messages that wait. */
@@ -77,6 +80,8 @@ export class Dispatcher {
   /** The connection is gone: what was held will be sent again by the server. */
   handleGone(driver: Driver): void {
     if (driver !== this.#driver) return
+    for (const message of this.#held) giveBack(message, driver)
+    for (const { message } of this.#unmatched) giveBack(message, driver)
     this.#driver = undefined
     this.#dropHeld()
     this.#unmatched = []
@@ -100,7 +105,7 @@ export class Dispatcher {
   handleRemoved(route: Route, reasonCode = 0): void {
     const waiting = route.waiting
     route.waiting = []
-    this.#full.delete(route)
+    this.#patience.handleRead(route)
     for (const handling of waiting) {
       if (reasonCode > 0) this.#statistics.messagesDropped += 1
       handling.finish(route, reasonCode)
@@ -115,13 +120,14 @@ export class Dispatcher {
   /** A stream is done with a message. */
   release(handling: Handling, route: Route, reasonCode = 0): void {
     route.running -= 1
-    if (route.running < route.highWaterMark) this.#full.delete(route)
+    if (route.running < route.highWaterMark) this.#patience.handleRead(route)
     handling.finish(route, reasonCode)
     this.#next(route)
   }
 
   cancel(): void {
     this.#alarm.cancel()
+    this.#patience.cancel()
   }
 
   #dispatch(message: IncomingMessage, driver: Driver): void {
@@ -151,7 +157,7 @@ export class Dispatcher {
       result = route.handler(message)
     } catch (error) {
       this.#fail(error, message, driver)
-      if (this.#options.onHandlerError !== 'acknowledge') return
+      if (this.#options.onHandlerError !== 'acknowledge') return giveBack(message, driver)
       if (message.qos > 0 && route.ack === 'handled') driver.connection.acknowledge(message, HANDLER_FAILED)
       return
     }
@@ -214,7 +220,7 @@ export class Dispatcher {
     route.running += 1
     if (route.take !== undefined) {
       message.detach()
-      if (route.running >= route.highWaterMark) this.#full.add(route)
+      if (route.running >= route.highWaterMark) this.#patience.handleFull(route, driver.now)
       return route.take(handling)
     }
     try {
@@ -229,14 +235,14 @@ export class Dispatcher {
   }
 
   #await(result: PromiseLike<unknown>, handling: Handling, route: Route): void {
-    if (handling.startedAt === 0) handling.startedAt = handling.driver.now
-    this.#alarm.set(handling.startedAt + this.#patience)
+    const run = this.#patience.begin(handling, route)
+    // What a handler does when its time is over is of no account.
     result.then(
       () => {
-        if (!handling.expired) this.release(handling, route)
+        if (this.#patience.end(run)) this.release(handling, route)
       },
       (error: unknown) => {
-        if (!handling.expired) this.#handleRejected(error, handling, route)
+        if (this.#patience.end(run)) this.#handleRejected(error, handling, route)
       },
     )
   }
@@ -249,6 +255,7 @@ export class Dispatcher {
 
   /** The message stays unacknowledged: the connection ends, and the server sends it again. */
   #abandon(handling: Handling, route: Route): void {
+    giveBack(handling.message, handling.driver)
     route.running -= 1
     this.#pending.delete(handling)
     this.#next(route)
@@ -271,7 +278,8 @@ export class Dispatcher {
       cause,
     )
     this.#events.emit('error', { error, message })
-    if (policy === 'reconnect') driver.abort(error, HANDLER_FAILED)
+    // An exchange of QoS 2 may have gone over to a later connection.
+    if (policy === 'reconnect') (message.qos === 2 ? this.#driver : driver)?.abort(error, HANDLER_FAILED)
     else if (policy === 'stop') this.#stop(error)
   }
 
@@ -298,10 +306,11 @@ export class Dispatcher {
   #handleFinished(handling: Handling): void {
     this.#pending.delete(handling)
     if (this.#held.length > 0 || this.#stoppedAt !== Infinity) this.#drain()
+    handling.driver.touched()
   }
 
   get #hasNoRoom(): boolean {
-    return this.#pending.size >= this.#options.maxPending || this.#full.size > 0
+    return this.#pending.size >= this.#options.maxPending || this.#patience.hasFullStreams
   }
 
   get #isFull(): boolean {
@@ -351,15 +360,8 @@ export class Dispatcher {
     }
   }
 
-  /** ms until the oldest running handler is slow, or has failed. */
-  get #patience(): number {
-    const { handlerTimeout } = this.#options
-    return handlerTimeout > 0 ? Math.min(handlerTimeout, SLOW_HANDLER) : SLOW_HANDLER
-  }
-
   #handleAlarm(now: number): void {
     this.#endUnmatched(now)
-    this.#checkHandlers(now)
     this.#checkDeadlock(now)
   }
 
@@ -369,39 +371,6 @@ export class Dispatcher {
     this.#unmatchedUntil = -Infinity
     this.handleRoute()
     this.#driver?.touched()
-  }
-
-  #checkHandlers(now: number): void {
-    const { handlerTimeout } = this.#options
-    let next = Infinity
-    for (const handling of this.#pending) {
-      if (handling.startedAt === 0 || handling.expired) continue
-      const age = now - handling.startedAt
-      if (handlerTimeout > 0 && age >= handlerTimeout) {
-        this.#expire(handling, handlerTimeout)
-        continue
-      }
-      if (age >= SLOW_HANDLER && !handling.slow) this.#reportSlow(handling)
-      if (!handling.slow) next = Math.min(next, handling.startedAt + SLOW_HANDLER)
-      if (handlerTimeout > 0) next = Math.min(next, handling.startedAt + handlerTimeout)
-    }
-    this.#alarm.set(next)
-  }
-
-  #reportSlow(handling: Handling): void {
-    handling.slow = true
-    const { message } = handling
-    const text = `a handler of a message to "${message.topic}" has not finished after ${SLOW_HANDLER / 1_000} s`
-    this.#events.emit('error', { error: new MqttError('handler-slow', text), message })
-  }
-
-  #expire(handling: Handling, timeout: number): void {
-    handling.expired = true
-    const cause = new MqttError(
-      'handler-slow',
-      `it had not finished after ${timeout} ms (option handlerTimeout)`,
-    )
-    for (const route of handling.routes) this.#handleRejected(cause, handling, route)
   }
 
   #checkDeadlock(now: number): void {
@@ -420,4 +389,13 @@ export class Dispatcher {
     this.#events.emit('error', { error })
     driver.abort(error, 0x97)
   }
+}
+
+/**
+ * The message will be sent again by the server. At QoS 2 it must then be new to the session, which would take it
+ * for one that the application has.
+ */
+function giveBack({ qos, packetId }: IncomingMessage, { connection }: Driver): void {
+  const { received } = connection.session
+  if (qos === 2 && received.get(packetId)?.handled === false) received.delete(packetId)
 }

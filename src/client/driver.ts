@@ -193,19 +193,25 @@ export class Driver implements TransportReceiver {
     if (this.#pumping) return
     this.#pumping = true
     const { connection } = this
-    while (!this.#held) {
-      const event = connection.nextEvent()
-      if (event === undefined) break
-      if (event.type === 'closed') this.#closed = event
-      this.#owner.handleEvent(event, this)
-    }
+    this.#pullEvents()
     if (this.#held) connection.keepInput()
     this.#owner.handleTurn()
+    // At the end of a turn the owner may have said DISCONNECT.
+    if (connection.state === 'closed') this.#pullEvents()
     this.#pumping = false
     this.#flush()
     if (this.#ended) return
     if (this.#closed !== undefined) return this.#end()
     this.#alarm.set(connection.nextDeadline())
+  }
+
+  #pullEvents(): void {
+    while (!this.#held) {
+      const event = this.connection.nextEvent()
+      if (event === undefined) break
+      if (event.type === 'closed') this.#closed = event
+      this.#owner.handleEvent(event, this)
+    }
   }
 
   #flush(): void {

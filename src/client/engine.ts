@@ -11,11 +11,11 @@
 import { Connection } from '../core/connection/connection.ts'
 import type { Closed, Connected, ConnectionEvent } from '../core/connection/events.ts'
 import { Traffic } from '../core/connection/traffic.ts'
-import { ClosedError, MqttError } from '../core/errors.ts'
+import { ClosedError, type MqttError } from '../core/errors.ts'
 import type { Codec } from '../core/packets/codec.ts'
 import { ReceivedTopics } from '../core/packets/received-topics.ts'
 import type { ConnectPacket, DisconnectPacket } from '../core/packets/types.ts'
-import { Session } from '../core/session/session.ts'
+import type { Session } from '../core/session/session.ts'
 import type { Transport } from '../transport/transport.ts'
 import { Appointment } from './appointment.ts'
 import { Attempt, type AttemptHost, ServerKnowledge } from './attempt.ts'
@@ -110,8 +110,8 @@ export class Engine implements DriverOwner, AttemptHost {
     return this.driver !== undefined && this.state === 'connected'
   }
 
-  get result(): ConnectResult | undefined {
-    return this.#result
+  get #isStopped(): boolean {
+    return this.state === 'stopped' && this.#attempt === undefined
   }
 
   get now(): number {
@@ -126,7 +126,7 @@ export class Engine implements DriverOwner, AttemptHost {
     if (state === 'connected' && this.#result !== undefined) return Promise.resolve(this.#result)
     if (this.#disconnecting !== undefined) return this.#disconnecting.promise.then(() => this.connect(signal))
     const connecting = (this.#connecting ??= createDeferred())
-    if (state === 'stopped' && this.#attempt === undefined) this.#begin()
+    if (this.#isStopped) this.#begin()
     else if (state === 'waiting') this.reconnectNow()
     signal?.addEventListener('abort', () => this.#abortConnecting(connecting, signal.reason), { once: true })
     return connecting.promise
@@ -140,14 +140,16 @@ export class Engine implements DriverOwner, AttemptHost {
   /** Rule 6. */
   disconnect(drain: number, packet: DisconnectPacket): Promise<void> {
     if (this.#disconnecting !== undefined) return this.#disconnecting.promise
-    if (this.state === 'stopped' && this.#attempt === undefined) {
-      this.closedError ??= closedError('disconnected', false)
-      this.#client.handleClosed(this.closedError, false)
-      return this.#keeper.close()
+    if (this.#isStopped) {
+      const closed = (): void => this.#events.emit('closed', { error: undefined })
+      const told = this.closedError === undefined ? closed : (): void => {}
+      this.closedError ??= disconnected()
+      this.#settle(this.closedError, this.#keeper.isKept)
+      return this.#keeper.close().then(told, told)
     }
     const { promise, resolve } = createDeferred<void>()
     this.#disconnecting = { promise, resolve, packet }
-    this.closedError = closedError('disconnected', false)
+    this.closedError = disconnected()
     this.#wasConnected = this.state === 'connected'
     this.#lifecycle.move('disconnecting')
     this.#attempt?.abort(this.closedError)
@@ -160,8 +162,8 @@ export class Engine implements DriverOwner, AttemptHost {
 
   /** No DISCONNECT: the server publishes the will. */
   destroy(cause: unknown): void {
-    if (this.state === 'stopped' && this.#attempt === undefined && this.closedError !== undefined) return
-    const error = new ClosedError('destroyed', 'the client was destroyed', this.#keeper.isKept, cause)
+    if (this.#isStopped && this.closedError !== undefined) return
+    const error = new ClosedError('destroyed', 'the client was destroyed', false, cause)
     this.#wasConnected = this.state === 'connected' || this.#wasConnected
     this.#stop(error, cause)
   }
@@ -185,12 +187,16 @@ export class Engine implements DriverOwner, AttemptHost {
   // What the driver tells.
 
   handleEvent(event: ConnectionEvent, driver: Driver): void {
+    const attempt = this.#attempt?.driver === driver ? this.#attempt : undefined
+    // What a connection says after it was given up concerns only those who wait for an answer of its own.
+    const isCurrent = driver === this.driver || attempt !== undefined
+    if (!isCurrent && event.type !== 'operation') return
     if (event.type === 'connected') this.#handleConnected(event, driver)
-    else if (event.type === 'closed') this.#handleClosed(event, driver)
-    else {
+    else if (event.type !== 'closed') {
       if (event.type === 'sessionLost') this.#keeper.session = driver.connection.session
       this.#client.handleEvent(event, driver)
-    }
+    } else if (attempt === undefined) this.#handleClosed(event, driver)
+    else attempt.handleFailed(event.error ?? disconnected())
   }
 
   handleTurn(): void {
@@ -204,7 +210,7 @@ export class Engine implements DriverOwner, AttemptHost {
   }
 
   handleGone(driver: Driver): void {
-    if (this.#attempt?.driver === driver) this.#attempt.handleFailed(closedError('disconnected', false))
+    if (this.#attempt?.driver === driver) this.#attempt.handleFailed(disconnected())
     if (this.#disconnecting !== undefined && this.driver === undefined) this.#finish()
   }
 
@@ -222,8 +228,11 @@ export class Engine implements DriverOwner, AttemptHost {
     return this.maker.make(codec, this.clientId, this.#attempts)
   }
 
-  handleDialing(): void {
+  handleDialing(attempt: Attempt): void {
     this.#lifecycle.move('dialing')
+    if (this.#appointment.isSet) return
+    const due = this.resources.runtime.now() + this.options.connectTimeout
+    this.#appointment.set(due, () => attempt.handleTimeout())
   }
 
   open(transport: Transport, codec: Codec, connect: ConnectPacket): Driver {
@@ -261,9 +270,6 @@ export class Engine implements DriverOwner, AttemptHost {
     const attempt = new Attempt(this)
     this.#attempt = attempt
     this.#attempts += 1
-    this.#appointment.set(this.resources.runtime.now() + this.options.connectTimeout, () =>
-      attempt.handleTimeout(),
-    )
     this.#lifecycle.move('dialing')
     this.#keeper
       .open()
@@ -275,6 +281,8 @@ export class Engine implements DriverOwner, AttemptHost {
     const reconnected = this.#everConnected
     const { protocolVersion } = event.settings
     const { sessionPresent, reasonCode, settings, adopted } = event
+    const attempt = this.#attempt
+    this.#attempt = undefined
     this.#appointment.clear()
     this.driver = driver
     this.#keeper.session = driver.connection.session
@@ -282,10 +290,10 @@ export class Engine implements DriverOwner, AttemptHost {
     this.#everConnected = true
     this.maker.handleConnected(settings)
     this.#result = { sessionPresent, reasonCode, settings, protocolVersion, adopted }
-    this.#lifecycle.move('connected')
-    const attempt = this.#attempt
-    this.#attempt = undefined
     attempt?.handleOpened()
+    this.#lifecycle.move('connected')
+    // Listeners may have ended it.
+    if (!this.isConnected) return
     this.#client.handleConnected(event, driver)
     driver.connection.resume(driver.now)
     driver.hold()
@@ -304,35 +312,33 @@ export class Engine implements DriverOwner, AttemptHost {
     const retry = this.#everConnected || this.options.retryInitialConnect
     const next = this.#everConnected ? this.#attempts + 1 : this.#attempts
     const delay = retry ? this.backoff.next(error, next) : 'stop'
+    const { state } = this
     this.#events.emit('connectFailed', {
       error,
       attempt: this.#attempts,
       delay: delay === 'stop' ? undefined : delay,
     })
+    if (this.state !== state) return
     if (delay !== 'stop') return this.#wait(delay)
     if (this.#everConnected) return this.#giveUp(error)
-    this.#lifecycle.move('stopped')
-    void this.#keeper.close().catch(() => {})
+    this.#closeKeeper()
     this.#rejectConnecting(error)
+    this.#lifecycle.move('stopped')
   }
 
   #handleClosed(event: Closed, driver: Driver): void {
     const { error, packet } = event
     this.#keeper.session = driver.connection.session
-    if (driver !== this.driver) {
-      this.#attempt?.handleFailed(error ?? closedError('disconnected', false))
-      return
-    }
     this.driver = undefined
-    const cause = error ?? this.closedError ?? closedError('disconnected', false)
+    const cause = error ?? this.closedError ?? disconnected()
     this.#client.handleGone(driver, cause)
     if (this.#disconnecting !== undefined || this.state === 'stopped') return
     this.#attempts = 0
     if (driver.now - this.#connectedAt >= this.backoff.resetAfter) this.backoff.reset()
     const delay = this.backoff.next(cause, 1)
     const willReconnect = delay !== 'stop'
-    this.#lifecycle.move(willReconnect ? 'waiting' : 'stopped')
     if (willReconnect) this.#wait(delay)
+    else this.#lifecycle.move('stopped')
     this.#events.emit('disconnected', {
       error,
       reason: packet,
@@ -340,16 +346,16 @@ export class Engine implements DriverOwner, AttemptHost {
       delay: willReconnect ? delay : undefined,
     })
     this.#events.emit('interrupted', { error: cause })
-    if (!willReconnect) this.#giveUp(cause)
+    if (!willReconnect && this.#isStopped && this.closedError === undefined) this.#giveUp(cause)
   }
 
   #wait(delay: number): void {
-    if (this.state !== 'waiting') this.#lifecycle.move('waiting')
     this.#appointment.set(this.resources.runtime.now() + delay, () => this.#startAttempt())
+    this.#lifecycle.move('waiting')
   }
 
   #giveUp(error: unknown): void {
-    const closed = new ClosedError('disconnected', 'reconnecting was given up', this.#keeper.isKept, error)
+    const closed = new ClosedError('disconnected', 'reconnecting was given up', false, error)
     this.#stop(closed, error)
   }
 
@@ -362,8 +368,8 @@ export class Engine implements DriverOwner, AttemptHost {
     this.#attempt = undefined
     attempt?.abort(reason)
     this.#appointment.clear()
-    if (this.state !== 'stopped') this.#lifecycle.move('stopped')
-    void this.#keeper.close().catch(() => {})
+    this.#closeKeeper()
+    this.#lifecycle.move('stopped')
   }
 
   #sendDisconnect(): void {
@@ -384,11 +390,12 @@ export class Engine implements DriverOwner, AttemptHost {
     const kept = this.#keeper.isKept
     this.#attempt = undefined
     this.#appointment.clear()
-    const error = closedError('disconnected', kept)
+    const error = disconnected()
     this.closedError = error
     this.#rejectConnecting(error)
     this.#settle(error, kept)
     const ended = (): void => {
+      if (this.#disconnecting !== disconnecting) return
       this.#disconnecting = undefined
       this.#lifecycle.move('stopped')
       const wasConnected = this.#wasConnected
@@ -412,13 +419,13 @@ export class Engine implements DriverOwner, AttemptHost {
     this.#attempt = undefined
     this.#disconnecting = undefined
     this.#appointment.clear()
-    if (this.state !== 'stopped') this.#lifecycle.move('stopped')
     attempt?.abort(closed)
     driver?.destroy()
     if (driver !== undefined) this.#client.handleGone(driver, closed)
     this.#rejectConnecting(closed)
-    this.#settle(closed, closed.kept)
-    void this.#keeper.close().catch(() => {})
+    this.#settle(closed, this.#keeper.isKept)
+    this.#closeKeeper()
+    this.#lifecycle.move('stopped')
     if (wasConnected) this.#tellDisconnected(closed)
     this.#events.emit('closed', { error: cause })
     disconnecting?.resolve()
@@ -427,6 +434,10 @@ export class Engine implements DriverOwner, AttemptHost {
   #settle(error: MqttError, kept: boolean): void {
     this.#client.handleClosed(error, kept)
     if (!kept) this.#keeper.discard()
+  }
+
+  #closeKeeper(): void {
+    this.#keeper.close().catch(() => {})
   }
 
   #tellDisconnected(error: MqttError | undefined): void {
@@ -459,9 +470,6 @@ export class Engine implements DriverOwner, AttemptHost {
   }
 }
 
-function closedError(code: 'disconnected' | 'destroyed', kept: boolean): ClosedError {
-  const text = kept
-    ? 'the client was disconnected; what the session keeps is sent after the next connect()'
-    : 'the client was disconnected'
-  return new ClosedError(code, text, kept)
+function disconnected(): ClosedError {
+  return new ClosedError('disconnected', 'the client was disconnected', false)
 }

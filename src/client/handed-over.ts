@@ -13,6 +13,8 @@ interface Waiter {
   reject: (error: unknown) => void
   /** Resolved when this many bytes of the connection were taken. */
   upTo: number
+  /** Of the latest message; undefined when `publishFailed` is not to be raised. */
+  topic: string | undefined
 }
 
 const HANDED_OVER: PublishResult = Object.freeze({
@@ -27,9 +29,10 @@ export class HandedOver {
   #sealed: Waiter[] = []
 
   /** The promise for what was written up to `upTo`. */
-  promise(upTo: number): Promise<PublishResult> {
+  promise(upTo: number, topic: string | undefined): Promise<PublishResult> {
     const current = (this.#current ??= createWaiter())
     current.upTo = upTo
+    if (topic !== undefined) current.topic = topic
     return current.promise
   }
 
@@ -43,8 +46,8 @@ export class HandedOver {
     }
   }
 
-  /** The connection is gone: what it had not taken is lost. Returns whether there was any. */
-  fail(error: unknown): boolean {
+  /** The connection is gone: what it had not taken is lost. Returns the topic of the latest message of each flush. */
+  fail(error: unknown): readonly string[] {
     const waiters = this.#current === undefined ? this.#sealed : [...this.#sealed, this.#current]
     this.#sealed = []
     this.#current = undefined
@@ -52,12 +55,12 @@ export class HandedOver {
       waiter.promise.catch(() => {})
       waiter.reject(error)
     }
-    return waiters.length > 0
+    return waiters.map(({ topic }) => topic).filter((topic) => topic !== undefined)
   }
 }
 
 function createWaiter(): Waiter {
-  const waiter = { upTo: 0 } as Waiter
+  const waiter = { upTo: 0, topic: undefined } as Waiter
   waiter.promise = new Promise((resolve, reject) => {
     waiter.resolve = resolve
     waiter.reject = reject

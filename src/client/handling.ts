@@ -35,12 +35,6 @@ export class Handling {
   readonly driver: Driver
   /** The handlers that have not finished. */
   readonly routes: Set<Route> = new Set()
-  /** Monotonic ms since when a handler runs. */
-  startedAt = 0
-  /** The application was told that it is slow. */
-  slow = false
-  /** Its handlers' time is over: what they do later is of no account. */
-  expired = false
 
   readonly #finished: (handling: Handling) => void
   #needed = 0

@@ -376,6 +376,11 @@ function defaultQos2(maxInflight: number, version5: Version5): number {
   return version5 === 'no' ? Math.min(maxInflight, MAX_INFLIGHT_QOS2_311) : maxInflight
 }
 
+/** Whether a connection can say what only version 5 has words for. */
+export function speaks5({ protocolVersion }: { readonly protocolVersion: ProtocolVersion }): boolean {
+  return protocolVersion === '5'
+}
+
 /** `maxInflightQos2` once the version is known. */
 export function maxInflightQos2Of(options: ResolvedOptions, protocolVersion: ProtocolVersion): number {
   return options.maxInflightQos2 ?? defaultQos2(options.maxInflight, protocolVersion === '5' ? 'yes' : 'no')

@@ -47,7 +47,8 @@ export class ClientPool {
   /** A client that is not connected yet; it may already queue and route. @throws UsageError, ClosedError */
   createClient(url: string | URL | readonly (string | URL)[], options?: ClientOptions): Client {
     if (this.#closed) throw new ClosedError('disconnected', 'the pool was closed', false)
-    const client: Client = new Client(url, options, this.#resources, (closed) => this.#clients.delete(closed))
+    const client = new Client(url, options, this.#resources)
+    client.on('closed', () => void this.#clients.delete(client))
     client.on('state', ({ to }) => {
       if (to !== 'stopped') this.#clients.add(client)
     })

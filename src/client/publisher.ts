@@ -13,6 +13,7 @@ import { ConnectionError, type MqttError, RefusedError } from '../core/errors.ts
 import { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
 import type { TopicNames } from '../core/topics/topic-names.ts'
+import { Caller, type DeliveryOwner } from './caller.ts'
 import type { Driver } from './driver.ts'
 import type { Events, PendingDelivery } from './events.ts'
 import { HandedOver } from './handed-over.ts'
@@ -29,12 +30,6 @@ import {
   type SendOptions,
 } from './publish-options.ts'
 import type { Statistics } from './statistics.ts'
-
-/** Who waits for a delivery. */
-export interface DeliveryOwner {
-  /** It is over; or nobody needs to wait any more, then `error` says why. */
-  settle(delivery: Delivery, error: unknown): void
-}
 
 /** What the publisher needs to know of its client. */
 export interface PublisherHost {
@@ -118,16 +113,21 @@ export class Publisher {
     this.#offer(this.#delivery(topic, payload, options, false), owner)
   }
 
-  /** The promise of all QoS 0 publishes written so far. */
-  handedOver(): Promise<PublishResult> {
+  /**
+   * The promise of all QoS 0 publishes written so far.
+   *
+   * @param topic for `publishFailed`
+   */
+  handedOver(topic?: string): Promise<PublishResult> {
     const { driver } = this.#host
     if (driver === undefined) return Promise.reject(notConnected())
-    return this.#handedOver.promise(driver.connection.writtenOutput)
+    return this.#handedOver.promise(driver.connection.writtenOutput, topic)
   }
 
-  /** Whether one more message can be taken without being turned away. */
+  /** Whether one more message can be taken without waiting; a closed client turns it away at once. */
   get hasRoom(): boolean {
-    const { driver, session } = this.#host
+    const { driver, session, closedError } = this.#host
+    if (closedError !== undefined) return true
     return this.#outbox.hasRoom(session) && (driver === undefined || !driver.saturated)
   }
 
@@ -168,42 +168,35 @@ export class Publisher {
 
   /** The connection is gone. QoS 0 that it had not taken is lost. */
   handleGone(error: unknown): void {
-    const lost = this.#handedOver.fail(error)
-    if (lost) this.#events.emit('publishFailed', { topic: '', error })
+    for (const topic of this.#handedOver.fail(error)) this.#events.emit('publishFailed', { topic, error })
     for (const resolve of this.#draining.splice(0)) resolve()
   }
 
   /** Records up to `upTo` are durable. */
   handleStored(upTo: number): void {
-    while (this.#untilStored.length > 0 && (this.#untilStored[0] as Delivery).queuedAt <= upTo) {
-      const delivery = this.#untilStored.shift() as Delivery
-      const owner = delivery.owner as Caller | undefined
+    for (let next = this.#untilStored[0]; next !== undefined; next = this.#untilStored[0]) {
+      const { owner, queuedAt } = next
+      // Recorded at 0 was what waits for room in the queue.
+      if (owner !== undefined && (queuedAt === 0 || queuedAt > upTo)) return
+      this.#untilStored.shift()
       if (!(owner instanceof Caller)) continue
-      delivery.owner = undefined
+      next.owner = undefined
       owner.resolve({ packetId: undefined, reasonCode: 0 })
     }
   }
 
-  /** The client is closed: nobody waits any more. What the session keeps is sent after the next `connect()`. */
-  handleClosed(errorFor: (delivery: Delivery) => MqttError): void {
+  /**
+   * The client is closed: nobody waits any more.
+   *
+   * @param ofSession for what the session has, which it may keep for the next `connect()`
+   */
+  handleClosed(error: MqttError, ofSession: MqttError): void {
     const { session } = this.#host
-    for (const delivery of this.#outbox.drain()) this.#reject(delivery, errorFor(delivery))
+    for (const delivery of this.#outbox.drain()) this.#reject(delivery, error)
     for (const list of [session.released, session.published, session.queued]) {
-      for (const delivery of list) {
-        if (delivery.owner === undefined) continue
-        const error = errorFor(delivery)
-        this.#reject(delivery, error)
-      }
+      for (const delivery of list) this.#reject(delivery, ofSession)
     }
     this.#untilStored = []
-  }
-
-  /** Drops what waits, and what was sent if nobody keeps the session. */
-  discard(): void {
-    const { session } = this.#host
-    for (const list of [session.released, session.published, session.queued]) {
-      for (const delivery of list) session.settle(delivery)
-    }
   }
 
   #publishQos0(topic: string, payload: Payload, options: PublishOptions | undefined): Promise<PublishResult> {
@@ -213,19 +206,26 @@ export class Publisher {
       const bytes = payloadBytes(payload)
       driver.connection.send(name.bytes, bytes, typeof bytes === 'string' ? utf8Length(bytes) : bytes.length)
       driver.wrote()
-      return this.#handedOver.promise(driver.connection.writtenOutput)
+      return this.#handedOver.promise(driver.connection.writtenOutput, topic)
     }
     if (driver === undefined && this.#options.queue.qos0 && this.#host.closedError === undefined) {
       return this.#publishDelivery(topic, payload, options ?? {})
     }
-    options?.signal?.throwIfAborted()
     this.#writeQos0(topic, payload, options, options?.payload === 'borrowed')
-    const promise = this.handedOver()
-    return options?.signal === undefined ? promise : abortable(promise, options.signal)
+    if (options?.signal === undefined) return this.handedOver(topic)
+    const { signal } = options
+    const caller = new Caller(this.#events)
+    caller.listen(signal, () => caller.fail(topic, signal.reason))
+    this.handedOver(topic).then(
+      (result) => caller.resolve(result),
+      (error: unknown) => caller.reject(error),
+    )
+    return caller.promise
   }
 
   #writeQos0(topic: string, payload: Payload, options: DeliveryOptions | undefined, lent = false): void {
     const message = this.#outgoing(topic, payload, options ?? NO_OPTIONS, lent, false)
+    options?.signal?.throwIfAborted()
     const { driver, closedError } = this.#host
     if (driver === undefined) throw closedError ?? notConnected()
     if (driver.connection.pendingOutput > this.#options.queue.maxBytes)
@@ -255,13 +255,11 @@ export class Publisher {
 
   #publishDelivery(topic: string, payload: Payload, options: PublishOptions): Promise<PublishResult> {
     const { signal } = options
-    signal?.throwIfAborted()
     const delivery = this.#delivery(topic, payload, options, options.payload === 'borrowed')
     const caller = new Caller(this.#events)
     this.#offer(delivery, caller)
     if (signal !== undefined) caller.listen(signal, () => this.#abort(delivery, signal.reason))
-    if (options.until === 'stored' && this.#host.session.journal !== undefined)
-      this.#untilStored.push(delivery)
+    if (options.until === 'stored' && this.#options.store !== undefined) this.#untilStored.push(delivery)
     return caller.promise
   }
 
@@ -269,6 +267,7 @@ export class Publisher {
     const delivery = new Delivery(this.#outgoing(topic, payload, options, lent, true), this.#host.now)
     delivery.timeout = options.timeout ?? this.#options.operationTimeout
     const { closedError } = this.#host
+    options.signal?.throwIfAborted()
     if (closedError !== undefined) throw closedError
     return delivery
   }
@@ -290,8 +289,13 @@ export class Publisher {
 
   #offer(delivery: Delivery, owner: DeliveryOwner): void {
     const { session } = this.#host
-    const topic = delivery.name.text
     delivery.owner = owner
+    if (this.#outbox.hasRoom(session, delivery.name.bytes.length + delivery.payloadSize))
+      return this.#admit(delivery)
+    this.#offerWhenFull(delivery, session)
+  }
+
+  #offerWhenFull(delivery: Delivery, session: Session): void {
     const answer = this.#outbox.offer(
       delivery,
       session,
@@ -302,7 +306,7 @@ export class Publisher {
     if (answer === 'waiting') return
     delivery.owner = undefined
     if (answer === 'dropped') this.#statistics.messagesDropped += 1
-    throw this.#outbox.fullError(topic, answer === 'dropped')
+    throw this.#outbox.fullError(delivery.name.text, answer === 'dropped')
   }
 
   #admit(delivery: Delivery): void {
@@ -352,45 +356,6 @@ export class Publisher {
 }
 
 const NO_OPTIONS: DeliveryOptions = {}
-
-/** A `publish()` that waits for its delivery. */
-class Caller implements DeliveryOwner {
-  readonly promise: Promise<PublishResult>
-  readonly #events: Events
-  #resolve!: (result: PublishResult) => void
-  #reject!: (error: unknown) => void
-  #unlisten: (() => void) | undefined = undefined
-
-  constructor(events: Events) {
-    this.#events = events
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
-  }
-
-  listen(signal: AbortSignal, aborted: () => void): void {
-    signal.addEventListener('abort', aborted, { once: true })
-    this.#unlisten = () => signal.removeEventListener('abort', aborted)
-  }
-
-  resolve(result: PublishResult): void {
-    this.#unlisten?.()
-    this.#resolve(result)
-  }
-
-  settle(delivery: Delivery, error: unknown): void {
-    if (error === undefined) {
-      const { packetId, reasonCode, result } = delivery
-      this.resolve({ packetId: packetId === 0 ? undefined : packetId, reasonCode, properties: result })
-      return
-    }
-    this.#unlisten?.()
-    this.promise.catch(() => {})
-    this.#events.emit('publishFailed', { topic: delivery.name.text, error })
-    this.#reject(error)
-  }
-}
 
 function notConnected(): ConnectionError {
   return new ConnectionError(

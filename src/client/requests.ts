@@ -7,6 +7,9 @@
 import { type MqttError, RefusedError } from '../core/errors.ts'
 import { Operation } from '../core/connection/operations.ts'
 import type { NegotiatedSettings } from '../core/connection/negotiated.ts'
+import { needsVersion5 } from './option-checks.ts'
+import { speaks5 } from './options.ts'
+import { optionOf5 } from './subscribe-options.ts'
 import { describeReasonCode } from '../core/packets/reason-codes.ts'
 import type { Properties, QoS, SubscriptionRequest } from '../core/packets/types.ts'
 import { hasWildcard, sharedSubscription } from '../core/topics/topic.ts'
@@ -33,8 +36,14 @@ export interface Subscription {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** Reason codes by filter. */
-export type Answers = ReadonlyMap<string, number>
+/** The server's answer to a filter, or ours on its behalf (rule 23). */
+interface Answer {
+  readonly reasonCode: number
+  readonly local: boolean
+  readonly properties: Properties | undefined
+}
+
+export type Answers = ReadonlyMap<string, Answer>
 
 export class Request {
   readonly kind: 'subscribe' | 'unsubscribe'
@@ -43,7 +52,7 @@ export class Request {
   readonly properties: Properties | undefined
   readonly timeout: number
   readonly answered: Promise<Answers>
-  readonly answers: Map<string, number> = new Map()
+  readonly answers: Map<string, Answer> = new Map()
   /** Operations that were sent and not answered. */
   open = 0
   sent = false
@@ -152,7 +161,10 @@ export class Requests {
     }
     const names =
       operation.kind === 'subscribe' ? operation.subscriptions.map(({ filter }) => filter) : operation.filters
-    names.forEach((filter, index) => request.answers.set(filter, operation.reasonCodes[index] ?? 0x80))
+    names.forEach((filter, index) => {
+      const reasonCode = operation.reasonCodes[index] ?? 0x80
+      request.answers.set(filter, { reasonCode, local: false, properties: operation.result })
+    })
     request.open -= 1
     if (request.open <= 0) this.#finish(request)
     return request.abandoned && request.kind === 'subscribe' ? request : undefined
@@ -162,7 +174,7 @@ export class Requests {
     const driver = this.#driver
     if (driver === undefined) return
     const busy = new Set<string>()
-    for (const request of [...this.#queue]) {
+    for (const request of this.#queue) {
       const blocked = request.filters.some((filter) => busy.has(filter))
       for (const filter of request.filters) busy.add(filter)
       if (!request.sent && !blocked) this.#send(request, driver)
@@ -173,6 +185,8 @@ export class Requests {
   #send(request: Request, driver: Driver): void {
     const { settings } = driver.connection
     if (settings === undefined) return
+    const field = speaks5(settings) ? undefined : request.subscriptions.map(optionOf5).find(Boolean)
+    if (field !== undefined) return this.abandon(request, needsVersion5(field))
     request.sent = true
     const operations =
       request.kind === 'subscribe'
@@ -187,7 +201,7 @@ export class Requests {
   #allowed(request: Request, settings: NegotiatedSettings): readonly SubscriptionRequest[] {
     return request.subscriptions.filter(({ filter }) => {
       const code = unavailable(filter, request.properties, settings)
-      if (code !== undefined) request.answers.set(filter, code)
+      if (code !== undefined) request.answers.set(filter, localAnswer(code))
       return code === undefined
     })
   }
@@ -210,7 +224,7 @@ export class Requests {
       }
       rest = rest.slice(count)
       if (driver.connection.requestSize(operation) <= maximumPacketSize) operations.push(operation)
-      else for (const filter of filtersOf(operation)) request.answers.set(filter, 0x95)
+      else for (const filter of filtersOf(operation)) request.answers.set(filter, localAnswer(0x95))
     }
     return operations
   }
@@ -253,15 +267,21 @@ function unavailable(
   return undefined
 }
 
+function localAnswer(reasonCode: number): Answer {
+  return { reasonCode, local: true, properties: undefined }
+}
+
 /** All filters were refused. */
 export function allRefused(kind: 'subscribe' | 'unsubscribe', answers: Answers): RefusedError | undefined {
-  const codes = [...answers.values()]
-  if (codes.length === 0 || codes.some((code) => code < 0x80)) return undefined
-  const code = codes[0] as number
+  const [first, ...others] = answers.values()
+  if (first === undefined || [first, ...others].some(({ reasonCode }) => reasonCode < 0x80)) return undefined
+  const { reasonCode, local, properties } = first
   const filters = [...answers.keys()].map((filter) => `"${filter}"`).join(', ')
+  const what = `to ${kind} ${kind === 'subscribe' ? 'to' : 'from'} ${filters}`
+  const who = local ? `the server does not allow ${what}:` : `the server refused ${what} with`
   return new RefusedError(
     kind === 'subscribe' ? 'subscribe-refused' : 'unsubscribe-refused',
-    `the server refused to ${kind} to ${filters} with ${describeReasonCode(code)}`,
-    { reasonCode: code },
+    `${who} ${describeReasonCode(reasonCode)}`,
+    { reasonCode, local, properties },
   )
 }

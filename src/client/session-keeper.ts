@@ -25,6 +25,8 @@ export class SessionKeeper implements RecorderHost {
   readonly #runtime: Runtime
   readonly #host: KeeperHost
   #recorder: Recorder | undefined = undefined
+  /** A store is opened again only when it was closed. */
+  #closing: Promise<void> = Promise.resolve()
   #fresh = true
 
   constructor(options: ResolvedOptions, givenClientId: boolean, runtime: Runtime, host: KeeperHost) {
@@ -56,6 +58,7 @@ export class SessionKeeper implements RecorderHost {
   async open(): Promise<void> {
     const { store } = this.#options
     if (store === undefined || this.#recorder !== undefined) return
+    await this.#closing
     const clockOffset = this.#runtime.wallTime() - this.#runtime.now()
     const restored = restoreSession(await store.open(), clockOffset)
     try {
@@ -94,11 +97,15 @@ export class SessionKeeper implements RecorderHost {
     }
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
     const recorder = this.#recorder
+    if (recorder === undefined) return this.#closing
     this.#recorder = undefined
-    await recorder?.close()
-    this.session.journal = undefined
+    const closed = recorder.close().finally(() => {
+      this.session.journal = undefined
+    })
+    this.#closing = closed.catch(() => {})
+    return closed
   }
 
   /** What was published before the store was open goes behind what it has kept. */

@@ -197,7 +197,9 @@ export function checkFilterNames(filter: unknown): readonly string[] {
 }
 
 /** Which option only version 5 can express, for a client that `'auto'` made fall back to 3.1.1. */
-export function optionOf5(options: ResolvedFilter): 'noLocal' | 'retainHandling' | undefined {
+export function optionOf5(
+  options: Pick<ResolvedFilter, 'noLocal' | 'retainHandling'>,
+): 'noLocal' | 'retainHandling' | undefined {
   if (options.noLocal) return 'noLocal'
   return options.retainHandling === 0 ? undefined : 'retainHandling'
 }

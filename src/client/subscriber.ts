@@ -5,7 +5,7 @@
 
 import type { Operation } from '../core/connection/operations.ts'
 import { type MqttError, UsageError } from '../core/errors.ts'
-import type { SubscriptionRequest } from '../core/packets/types.ts'
+import type { Properties, SubscriptionRequest } from '../core/packets/types.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Driver } from './driver.ts'
 import type { Events } from './events.ts'
@@ -83,23 +83,22 @@ export class Subscriber {
       throw error
     }
     const refusal = allRefused('subscribe', answers)
-    for (const [filter, code] of answers) {
-      if (code >= 0x80) this.#releaseFilter(holding, filter)
+    for (const [filter, { reasonCode }] of answers) {
+      if (reasonCode >= 0x80) this.#releaseFilter(holding, filter)
     }
     if (refusal !== undefined) throw refusal
     return this.#subscription(
       holding,
-      wanted.map(({ request: { filter } }) => result(filter, answers.get(filter) ?? 0x80)),
+      wanted.map(({ request: { filter } }) => result(filter, answers.get(filter)?.reasonCode ?? 0x80)),
     )
   }
 
   messages(wanted: readonly RequestedFilter[], options: ResolvedCall): MessageStream {
-    const routesOf = new Map<BufferedStream, Subscription>()
     const stream: BufferedStream = new BufferedStream({
-      subscribe: async (target) => {
+      subscribe: (target) => {
         this.#streams.add(target)
-        const subscription = await this.subscribe(wanted, options, undefined, target)
-        routesOf.set(target, subscription)
+        const subscription = this.subscribe(wanted, options, undefined, target)
+        subscription.catch(() => this.#streams.delete(target))
         return subscription
       },
       release: (handling, reasonCode) => {
@@ -109,10 +108,9 @@ export class Subscriber {
       },
       leave: async (target) => {
         this.#streams.delete(target)
-        const subscription = routesOf.get(target) ?? (await target.ready.catch(() => undefined))
-        const done = subscription?.unsubscribe()
-        if (this.#host.isConnected) await done?.catch(() => {})
-        else done?.catch(() => {})
+        const done = target.ready.then((subscription) => subscription.unsubscribe())
+        const left = done.catch(() => {})
+        if (this.#host.isConnected) await left
       },
     })
     return stream
@@ -120,7 +118,7 @@ export class Subscriber {
 
   /** A handler without SUBSCRIBE. */
   route(filter: string, handler: Handler, options: ResolvedRoute): () => void {
-    const route = createRoute(filter, handler, options, undefined)
+    const route = createRoute(filter, handler, options, undefined, Infinity)
     this.#subscriptions.add(route)
     this.#dispatcher.handleRoute()
     return () => this.#removeRoute(route)
@@ -146,16 +144,17 @@ export class Subscriber {
     const answers = await request.answered
     const refusal = allRefused('unsubscribe', answers)
     if (refusal !== undefined) throw refusal
-    return { results: filters.map((filter) => ({ filter, reasonCode: answers.get(filter) ?? 0 })) }
+    return {
+      results: filters.map((filter) => ({ filter, reasonCode: answers.get(filter)?.reasonCode ?? 0 })),
+    }
   }
 
   /** Asks for all filters again. */
   async resubscribe(): Promise<readonly SubscribeResult[]> {
-    const request = this.#renewal()
-    if (request === undefined) return []
-    this.requests.add(request)
-    const answers = await request.answered
-    return [...answers].map(([filter, code]) => result(filter, code))
+    const renewals = this.#renewals()
+    for (const request of renewals) this.requests.add(request)
+    const answers = await Promise.all(renewals.map(({ answered }) => answered))
+    return answers.flatMap((some) => [...some]).map(([filter, answer]) => result(filter, answer.reasonCode))
   }
 
   // What happens.
@@ -212,7 +211,7 @@ export class Subscriber {
       const holders = this.#holders.get(filter) ?? new Set()
       this.#holders.set(filter, holders.add(holding))
       if (called === undefined) continue
-      const route = createRoute(filter, called, options, stream)
+      const route = createRoute(filter, called, options, stream, this.#options.maxPending)
       if (stream !== undefined) this.#streamOf.set(route, stream)
       holding.routes.push(route)
       this.#subscriptions.add(route)
@@ -292,27 +291,34 @@ export class Subscriber {
     else if (!subscribed.granted) this.#subscriptions.forget(filter)
   }
 
-  #renewal(): Request | undefined {
+  /** All that was granted, once more: one request for those that were asked for with the same properties. */
+  #renewals(): readonly Request[] {
     const asked = this.requests.subscribing
-    const renewed = [...this.#subscriptions.filters].filter(
-      ([filter, { granted }]) => granted && !asked.has(filter),
+    const groups = new Map<Properties | undefined, SubscriptionRequest[]>()
+    for (const [filter, { granted, request, properties }] of this.#subscriptions.filters) {
+      if (!granted || asked.has(filter)) continue
+      const group = groups.get(properties)
+      if (group === undefined) groups.set(properties, [request])
+      else group.push(request)
+    }
+    const { operationTimeout } = this.#options
+    return [...groups].map(
+      ([properties, requests]) => new Request('subscribe', requests, properties, operationTimeout),
     )
-    if (renewed.length === 0) return undefined
-    const requests = renewed.map(([, { request }]) => request)
-    return new Request('subscribe', requests, renewed[0]?.[1].properties, this.#options.operationTimeout)
   }
 
   #renew(): void {
-    const request = this.#renewal()
-    if (request === undefined) return
-    this.requests.addFirst(request)
-    request.answered.then(
-      (answers) => {
-        const error = allRefused('subscribe', new Map([...answers].filter(([, code]) => code >= 0x80)))
-        if (error !== undefined) this.#events.emit('error', { error })
-      },
-      () => {},
-    )
+    for (const request of this.#renewals().toReversed()) {
+      this.requests.addFirst(request)
+      request.answered.then(
+        (answers) => {
+          const refused = [...answers].filter(([, { reasonCode }]) => reasonCode >= 0x80)
+          const error = allRefused('subscribe', new Map(refused))
+          if (error !== undefined) this.#events.emit('error', { error })
+        },
+        () => {},
+      )
+    }
   }
 }
 
@@ -321,6 +327,7 @@ function createRoute(
   handler: Handler,
   options: ResolvedRoute & Partial<ResolvedFilter>,
   stream: BufferedStream | undefined,
+  highWaterMark: number,
 ): Route {
   return {
     filter,
@@ -329,7 +336,7 @@ function createRoute(
     ack: options.ack,
     borrowed: options.payload === 'borrowed' && stream === undefined,
     concurrency: stream === undefined ? options.concurrency : Infinity,
-    highWaterMark: stream === undefined ? Infinity : (options.highWaterMark ?? Infinity),
+    highWaterMark: stream === undefined ? Infinity : (options.highWaterMark ?? highWaterMark),
     running: 0,
     waiting: [],
     active: true,

@@ -252,7 +252,7 @@ describe('a process that is killed while it works', () => {
       let last = -1
       for (let line = ''; !line.endsWith(` ${most}`); last = Number(line.split(' ')[1]))
         line = await other.next()
-      other.child.kill('SIGKILL')
+      await other.kill()
       for (let line = await other.next(); line.startsWith('done'); line = await other.next()) last += 1
 
       const texts = await openHere()

@@ -13,9 +13,8 @@
  *   appended; as long as that does not work, nothing is.
  *
  * With `'process'`, a loss of power can therefore cost the latest batches, but not the store, as long as the disk
- * does not fail to sync as well. A batch whose append
- * rejected is gone, unless the store is closed, or its process ends, before the disk works again: then it may be
- * there, whole.
+ * does not fail to sync as well. A batch whose append rejected is gone, unless the store is closed, or its process
+ * ends, before the disk works again: then it may be there, whole.
  */
 import { resolve } from 'node:path'
 import { MqttError, UsageError } from '../core/errors.ts'

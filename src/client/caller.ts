@@ -1,0 +1,59 @@
+/** Those who wait for a message: the promise of a `publish()`, or a batch. */
+
+import type { Delivery } from '../core/session/deliveries.ts'
+import type { Events } from './events.ts'
+import type { PublishResult } from './publish-options.ts'
+
+/** Who waits for a delivery. */
+export interface DeliveryOwner {
+  /** It is over; or nobody needs to wait any more, then `error` says why. */
+  settle(delivery: Delivery, error: unknown): void
+}
+
+/**
+ * The promise of a `publish()`. Before it rejects it is marked as handled and `publishFailed` is raised, so that a
+ * forgotten `await` cannot end the process.
+ */
+export class Caller implements DeliveryOwner {
+  readonly promise: Promise<PublishResult>
+  readonly #events: Events
+  #resolve!: (result: PublishResult) => void
+  #reject!: (error: unknown) => void
+  #unlisten: (() => void) | undefined = undefined
+
+  constructor(events: Events) {
+    this.#events = events
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  listen(signal: AbortSignal, aborted: () => void): void {
+    signal.addEventListener('abort', aborted, { once: true })
+    this.#unlisten = () => signal.removeEventListener('abort', aborted)
+  }
+
+  resolve(result: PublishResult): void {
+    this.#unlisten?.()
+    this.#resolve(result)
+  }
+
+  /** The event has been raised, or is raised by others. */
+  reject(error: unknown): void {
+    this.#unlisten?.()
+    this.promise.catch(() => {})
+    this.#reject(error)
+  }
+
+  fail(topic: string, error: unknown): void {
+    this.#events.emit('publishFailed', { topic, error })
+    this.reject(error)
+  }
+
+  settle(delivery: Delivery, error: unknown): void {
+    if (error !== undefined) return this.fail(delivery.name.text, error)
+    const { packetId, reasonCode, result } = delivery
+    this.resolve({ packetId: packetId === 0 ? undefined : packetId, reasonCode, properties: result })
+  }
+}

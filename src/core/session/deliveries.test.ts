@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest'
+import { encodeTopicName } from '../topics/topic-names.ts'
+import { Delivery, DeliveryList } from './deliveries.ts'
+
+function delivery(payload: string | Uint8Array, lent = false): Delivery {
+  const name = encodeTopicName('a')
+  return new Delivery(
+    { name, payload, payloadSize: payload.length, qos: 1, retain: false, properties: undefined, lent },
+    0,
+  )
+}
+
+function listOf(...payloads: string[]): DeliveryList {
+  const list = new DeliveryList()
+  for (const payload of payloads) list.push(delivery(payload))
+  return list
+}
+
+const payloads = (list: DeliveryList): unknown[] => Array.from(list, ({ payload }) => payload)
+
+/** The same from the other end. */
+function backward(list: DeliveryList): unknown[] {
+  const found: unknown[] = []
+  for (let item = list.tail; item !== undefined; item = item.previous) found.unshift(item.payload)
+  return found
+}
+
+describe('a list of deliveries', () => {
+  it('keeps their order, their number and their bytes', () => {
+    const list = listOf('1', '22', '333')
+    expect(payloads(list)).toEqual(['1', '22', '333'])
+    expect(list).toMatchObject({ size: 3, bytes: 15 })
+  })
+
+  it.each([0, 1, 2])('lets go of number %i wherever it stands', (index) => {
+    const list = listOf('0', '1', '2')
+    const gone = [...list][index] as Delivery
+    list.remove(gone)
+    const rest = ['0', '1', '2'].filter((_, other) => other !== index)
+    expect(payloads(list)).toEqual(rest)
+    expect(backward(list)).toEqual(rest)
+    expect(gone).toMatchObject({ previous: undefined, next: undefined })
+    expect(list).toMatchObject({ size: 2, bytes: 8 })
+  })
+
+  it('is empty when all have left', () => {
+    const list = listOf('0', '1')
+    for (const item of list) list.remove(item)
+    expect(list).toMatchObject({ head: undefined, tail: undefined, size: 0, bytes: 0 })
+  })
+
+  it.each([
+    [[], []],
+    [['1'], []],
+    [[], ['2']],
+    [
+      ['1', '2'],
+      ['3', '4'],
+    ],
+  ])('takes %j before %j', (first, second) => {
+    const list = listOf(...second)
+    const before = listOf(...first)
+    list.prepend(before)
+    expect(payloads(list)).toEqual([...first, ...second])
+    expect(backward(list)).toEqual([...first, ...second])
+    expect(list.size).toBe(first.length + second.length)
+    expect(before).toMatchObject({ head: undefined, tail: undefined, size: 0, bytes: 0 })
+  })
+})
+
+describe('a delivery', () => {
+  it('makes a lent payload its own, once, rule 17', () => {
+    const payload = Uint8Array.of(1, 2)
+    const lent = delivery(payload, true)
+    lent.own()
+    const own = lent.payload
+    expect(own).not.toBe(payload)
+    payload.fill(9)
+    expect(own).toEqual(Uint8Array.of(1, 2))
+    lent.own()
+    expect(lent.payload).toBe(own)
+  })
+})
