@@ -70,7 +70,7 @@ export interface CommonOptions extends DialOptions {
   readonly maximumPacketSize?: number | undefined
   /** QoS 1 and 2 publishes that are open at once, 1 to 65,519. Default 65,519, or what the server allows. */
   readonly maxInflight?: number | undefined
-  /** QoS 2 publishes that are open at once. Default 20 in 3.1.1, where brokers drop more; else `maxInflight`. */
+  /** QoS 2 publishes that are open at once. Default 19 in 3.1.1, where mosquitto drops more; else `maxInflight`. */
   readonly maxInflightQos2?: number | undefined
   /** Handlers that run and messages that wait for one at once, before reading stops. Default 1,000. */
   readonly maxPending?: number | undefined

@@ -1,6 +1,6 @@
 /** The options of the client that one connection needs to know. */
 
-import type { ConnectionOptions } from '../core/connection/connection.ts'
+import type { ConnectionOptions } from '../core/connection/connection-options.ts'
 import type { Codec } from '../core/packets/codec.ts'
 import type { ConnectPacket } from '../core/packets/types.ts'
 import { maxInflightQos2Of, type ResolvedOptions } from './options.ts'

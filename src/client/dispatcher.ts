@@ -13,7 +13,7 @@ import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { Alarm, Alarms } from './alarms.ts'
 import type { Driver } from './driver.ts'
 import { type Events, isThenable } from './events.ts'
-import { Handling, type Route } from './handling.ts'
+import { Handling, type HandlingOwner, type Route } from './handling.ts'
 import type { ResolvedOptions } from './options.ts'
 import { Patience } from './patience.ts'
 import type { Statistics } from './statistics.ts'
@@ -22,14 +22,13 @@ import type { Subscriptions } from './subscriptions.ts'
 /** "Implementation specific error": a handler failed, or a message was left in the buffer of a stream. */
 export const HANDLER_FAILED = 0x83
 
-export class Dispatcher {
+export class Dispatcher implements HandlingOwner {
   readonly #subscriptions: Subscriptions
   readonly #events: Events
   readonly #options: ResolvedOptions
   readonly #statistics: Statistics
   readonly #alarm: Alarm
   readonly #stop: (error: MqttError) => void
-  readonly #finished = (handling: Handling): void => this.#handleFinished(handling)
 
   #driver: Driver | undefined = undefined
   /** Handlers that run, and messages that wait for them; oldest first. */
@@ -43,6 +42,8 @@ export class Dispatcher {
   /** Messages of a resumed session that nobody wants yet, rule 29. */
   #unmatched: { message: IncomingMessage; driver: Driver }[] = []
   #unmatchedUntil = -Infinity
+  /** Acknowledgements of QoS 2 that no connection could take. */
+  #late: { message: IncomingMessage; reasonCode: number }[] = []
   #stoppedAt = Infinity
   readonly #patience: Patience
 
@@ -72,6 +73,9 @@ export class Dispatcher {
 
   handleConnected(driver: Driver, sessionPresent: boolean): void {
     this.#driver = driver
+    for (const { message, reasonCode } of this.#late.splice(0)) {
+      driver.connection.acknowledge(message, reasonCode)
+    }
     this.#dropHeld()
     this.#unmatched = []
     this.#unmatchedUntil = sessionPresent ? driver.now + this.#options.unmatchedTimeout : -Infinity
@@ -99,6 +103,7 @@ export class Dispatcher {
     const unmatched = this.#unmatched
     this.#unmatched = []
     for (const { message, driver } of unmatched) this.#dispatch(message, driver)
+    this.#driver?.touched()
   }
 
   /** A route was removed: what waits for it counts as handled. */
@@ -107,14 +112,33 @@ export class Dispatcher {
     route.waiting = []
     this.#patience.handleRead(route)
     for (const handling of waiting) {
-      if (reasonCode > 0) this.#statistics.messagesDropped += 1
-      handling.finish(route, reasonCode)
+      if (reasonCode > 0) this.handleDropped()
+      handling.finish(route, reasonCode, false)
     }
   }
 
   /** An answer is awaited now that was not, or the other way round: reading may have to go on. */
   reconsider(): void {
     this.#updateReading()
+  }
+
+  /** At QoS 2 it belongs to the session: the present connection gives it, or the next one (rule 20). */
+  acknowledge(message: IncomingMessage, driver: Driver, reasonCode: number): void {
+    const present = message.qos === 1 ? driver : this.#driver
+    if (present?.connection.state === 'connected') present.connection.acknowledge(message, reasonCode)
+    else if (message.qos === 2) this.#late.push({ message, reasonCode })
+    if (present !== driver) present?.touched()
+  }
+
+  handleFinished(handling: Handling): void {
+    this.#pending.delete(handling)
+    if (this.#held.length > 0 || this.#driver?.reading === false) this.#drain()
+    handling.driver.touched()
+  }
+
+  /** A message was given up. */
+  handleDropped(): void {
+    this.#statistics.messagesDropped += 1
   }
 
   /** A stream is done with a message. */
@@ -162,7 +186,7 @@ export class Dispatcher {
       return
     }
     if (isThenable(result)) {
-      const handling = new Handling(message, driver, this.#finished)
+      const handling = new Handling(message, driver, this)
       handling.expect(route)
       this.#track(handling)
       route.running += 1
@@ -199,7 +223,7 @@ export class Dispatcher {
 
   #handleNow(message: IncomingMessage, routes: readonly Route[], driver: Driver): void {
     driver.connection.keep(message)
-    const handling = new Handling(message, driver, this.#finished)
+    const handling = new Handling(message, driver, this)
     this.#track(handling)
     for (const route of routes) handling.expect(route)
     for (const route of routes) {
@@ -237,7 +261,8 @@ export class Dispatcher {
   #await(result: PromiseLike<unknown>, handling: Handling, route: Route): void {
     const run = this.#patience.begin(handling, route)
     // What a handler does when its time is over is of no account.
-    result.then(
+    // By a promise of ours: what is thenable may throw, or call back twice.
+    Promise.resolve(result).then(
       () => {
         if (this.#patience.end(run)) this.release(handling, route)
       },
@@ -301,12 +326,6 @@ export class Dispatcher {
 
   #track(handling: Handling): void {
     this.#pending.add(handling)
-  }
-
-  #handleFinished(handling: Handling): void {
-    this.#pending.delete(handling)
-    if (this.#held.length > 0 || this.#stoppedAt !== Infinity) this.#drain()
-    handling.driver.touched()
   }
 
   get #hasNoRoom(): boolean {

@@ -29,6 +29,13 @@ export interface Route {
   active: boolean
 }
 
+/** Who is told when it is over. */
+export interface HandlingOwner {
+  /** @param driver the connection that the message came by */
+  acknowledge(message: IncomingMessage, driver: Driver, reasonCode: number): void
+  handleFinished(handling: Handling): void
+}
+
 export class Handling {
   readonly message: IncomingMessage
   /** The connection that it came by, to which its acknowledgement belongs. */
@@ -36,16 +43,16 @@ export class Handling {
   /** The handlers that have not finished. */
   readonly routes: Set<Route> = new Set()
 
-  readonly #finished: (handling: Handling) => void
+  readonly #owner: HandlingOwner
   #needed = 0
   #manual = false
   #reasonCode = 0
   #acknowledged = false
 
-  constructor(message: IncomingMessage, driver: Driver, finished: (handling: Handling) => void) {
+  constructor(message: IncomingMessage, driver: Driver, owner: HandlingOwner) {
     this.message = message
     this.driver = driver
-    this.#finished = finished
+    this.#owner = owner
   }
 
   /** Bytes that it holds in memory. */
@@ -68,18 +75,24 @@ export class Handling {
   /** All handlers are known: the acknowledgement may be due already. */
   begin(): void {
     this.#acknowledgeIfDue()
-    if (this.routes.size === 0) this.#finished(this)
+    if (this.routes.size === 0) this.#owner.handleFinished(this)
   }
 
-  /** A handler is done; a reason code of 0x80 and more says that it failed. */
-  finish(route: Route, reasonCode = 0): void {
+  /**
+   * A handler is done; a reason code of 0x80 and more says that it failed.
+   *
+   * @param wasCalled false: it never saw the message, so that nobody will acknowledge it by hand
+   */
+  finish(route: Route, reasonCode = 0, wasCalled = true): void {
     if (!this.routes.delete(route)) return
     if (reasonCode > this.#reasonCode) this.#reasonCode = reasonCode
     if (route.ack === 'handled') {
       this.#needed -= 1
       this.#acknowledgeIfDue()
+    } else if (route.ack === 'manual' && (!wasCalled || reasonCode >= 0x80)) {
+      this.#acknowledgeByHand(reasonCode)
     }
-    if (this.routes.size === 0) this.#finished(this)
+    if (this.routes.size === 0) this.#owner.handleFinished(this)
   }
 
   #acknowledgeByHand(reasonCode: number): void {
@@ -88,13 +101,12 @@ export class Handling {
     if (reasonCode > this.#reasonCode) this.#reasonCode = reasonCode
     this.#needed -= 1
     this.#acknowledgeIfDue()
-    this.driver.touched()
   }
 
   #acknowledgeIfDue(): void {
     if (this.#needed > 0 || this.#acknowledged) return
     this.#acknowledged = true
-    if (this.message.qos > 0) this.driver.connection.acknowledge(this.message, this.#reasonCode)
+    if (this.message.qos > 0) this.#owner.acknowledge(this.message, this.driver, this.#reasonCode)
     this.driver.touched()
   }
 }

@@ -112,6 +112,8 @@ export class BufferedStream implements MessageStream {
     }
     this.#current = handling
     waiter.resolve({ done: false, value: handling.message })
+    // The next one was asked for already.
+    if (this.#waiters.length > 0) this.#releaseCurrent()
   }
 
   /** The iteration ends normally: the client was closed, or the loop was left. */
@@ -125,7 +127,7 @@ export class BufferedStream implements MessageStream {
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(DONE)
   }
 
-  /** The subscription was refused. */
+  /** The subscription was refused, or its signal aborted. */
   fail(error: unknown): void {
     if (this.#ended) return
     const waiter = this.#waiters.shift()

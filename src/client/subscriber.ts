@@ -102,6 +102,7 @@ export class Subscriber {
         return subscription
       },
       release: (handling, reasonCode) => {
+        if (reasonCode > 0) this.#dispatcher.handleDropped()
         for (const route of handling.routes) {
           if (this.#streamOf.get(route) === stream) this.#dispatcher.release(handling, route, reasonCode)
         }
@@ -113,6 +114,8 @@ export class Subscriber {
         if (this.#host.isConnected) await left
       },
     })
+    const { signal } = options
+    signal?.addEventListener('abort', () => stream.fail(signal.reason), { once: true })
     return stream
   }
 

@@ -132,7 +132,7 @@ class MemoryTransport implements Transport {
 
   /** Both sides know that it is over. */
   get isOver(): boolean {
-    return this.#isOver
+    return this.#isOver && (this.#ending === undefined || this.#brokerKnows)
   }
 
   start(receiver: TransportReceiver): void {

@@ -13,7 +13,8 @@
  */
 
 import { Slabs } from '../core/bytes/output-buffer.ts'
-import { Connection, type ConnectionOptions } from '../core/connection/connection.ts'
+import { Connection } from '../core/connection/connection.ts'
+import type { ConnectionOptions } from '../core/connection/connection-options.ts'
 import type { ConnectionEvent } from '../core/connection/events.ts'
 import type { Operation } from '../core/connection/operations.ts'
 import { Traffic } from '../core/connection/traffic.ts'

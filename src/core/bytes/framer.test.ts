@@ -22,7 +22,10 @@ function present(source: Framer): string {
 
 function pullAll(source: Framer): string[] {
   const packets: string[] = []
-  while (source.next()) packets.push(present(source))
+  while (source.next()) {
+    packets.push(present(source))
+    if (packets.length > 1_000) throw new Error('there is no end of packets')
+  }
   return packets
 }
 

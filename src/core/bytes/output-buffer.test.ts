@@ -182,6 +182,7 @@ describe('a slab', () => {
       }),
       { numRuns: 60 },
     )
+    console.log('shared', shared)
     expect(shared).toBeGreaterThan(50)
   })
 

@@ -10,17 +10,12 @@
  * at once. A new network connection is a new object: there is no reset.
  */
 
-import { ConnectionError, malformed, MqttError, ProtocolError, RefusedError, violation } from '../errors.ts'
-import { Framer } from '../bytes/framer.ts'
-import type { Slabs } from '../bytes/output-buffer.ts'
-import { PacketReader } from '../bytes/packet-reader.ts'
-import { type Codec, headerFault } from '../packets/codec.ts'
-import { decodePublish, type IncomingMessage } from '../packets/publish.ts'
+import { ConnectionError, MqttError, ProtocolError, RefusedError, violation } from '../errors.ts'
+import type { Codec } from '../packets/codec.ts'
+import type { IncomingMessage } from '../packets/publish.ts'
 import { describeReasonCode } from '../packets/reason-codes.ts'
-import type { ReceivedTopics } from '../packets/received-topics.ts'
 import type {
   ConnackPacket,
-  ConnectPacket,
   ControlPacket,
   DisconnectPacket,
   Properties,
@@ -29,36 +24,21 @@ import type {
 } from '../packets/types.ts'
 import type { Delivery, OutgoingPublish } from '../session/deliveries.ts'
 import type { Records } from '../session/journal.ts'
-import type { OnSessionLost, Session } from '../session/session.ts'
+import type { Session } from '../session/session.ts'
 import { Authentication } from './authentication.ts'
+import type { ConnectionOptions } from './connection-options.ts'
 import { Deadlines } from './deadlines.ts'
 import { DurableOutput } from './durable-output.ts'
 import type { ConnectionEvent } from './events.ts'
 import { KeepAlive } from './keep-alive.ts'
-import { arrivalFault, type ConnectionState, wordsFault } from './legal-packets.ts'
+import type { ConnectionState } from './legal-packets.ts'
 import { type NegotiatedSettings, negotiate } from './negotiated.ts'
 import { connackFault, inItsWords } from './opening.ts'
 import { type Operation, Operations } from './operations.ts'
+import { PacketSource, type ReceivedPacket } from './packet-source.ts'
 import { PacketWriter } from './packet-writer.ts'
-import { Publishing, type PublishingOptions } from './publishing.ts'
+import { Publishing } from './publishing.ts'
 import { Receiving } from './receiving.ts'
-import type { Traffic } from './traffic.ts'
-
-export interface ConnectionOptions extends PublishingOptions {
-  readonly connect: ConnectPacket
-  /** Largest packet accepted from the server, in bytes. */
-  readonly maximumPacketSize: number
-  /** ms. */
-  readonly pingTimeout: number
-  readonly poisonLimit: number
-  readonly onUnknownSession: 'adopt' | 'close'
-  readonly onSessionLost: OnSessionLost
-  readonly slabs: Slabs
-  readonly topics: ReceivedTopics
-  readonly traffic: Traffic
-  /** Whether packets are told as events from the first on. */
-  readonly watched: boolean
-}
 
 export class Connection {
   /** The session that goes on to the next connection; another one once the server has lost it. */
@@ -66,8 +46,7 @@ export class Connection {
   settings: NegotiatedSettings | undefined = undefined
   readonly #codec: Codec
   readonly #options: ConnectionOptions
-  readonly #framer: Framer
-  readonly #reader = new PacketReader()
+  readonly #source: PacketSource
   readonly #writer: PacketWriter
   readonly #authentication: Authentication
   readonly #deadlines = new Deadlines()
@@ -90,7 +69,7 @@ export class Connection {
     this.#options = options
     this.session = session
     this.#now = now
-    this.#framer = new Framer(options.maximumPacketSize, codec.hasProperties)
+    this.#source = new PacketSource(codec, options)
     this.#writer = new PacketWriter(codec, options.slabs, options.traffic)
     const method = connect.properties?.authenticationMethod
     this.#authentication = new Authentication(method, this.#writer)
@@ -132,9 +111,8 @@ export class Connection {
   handleData(chunk: Uint8Array, kept: boolean, now: number): void {
     if (this.#state === 'closed') return
     this.#now = now
-    this.#options.traffic.bytesIn += chunk.length
     this.#keepAlive.handleReceived(now)
-    this.#framer.push(chunk, kept)
+    this.#source.push(chunk, kept)
   }
 
   /** The network has taken bytes of ours. */
@@ -199,7 +177,7 @@ export class Connection {
     if (reading) this.#deadlines.stopped += now - this.#stoppedAt
     else {
       this.#stoppedAt = now
-      this.#framer.keepRest()
+      this.#source.keepRest()
     }
     this.#keepAlive.handleReading(reading, now)
   }
@@ -284,9 +262,10 @@ export class Connection {
 
   /** Packets are told as events from now on, or no longer. */
   watch(watched: boolean): void {
-    this.#writer.watcher = watched
-      ? (packet) => this.#events.push({ type: 'packet', direction: 'out', packet })
-      : undefined
+    const tell = (direction: 'in' | 'out') => (packet: ControlPacket) =>
+      this.#events.push({ type: 'packet', direction, packet })
+    this.#source.watcher = watched ? tell('in') : undefined
+    this.#writer.watcher = watched ? tell('out') : undefined
   }
 
   get watched(): boolean {
@@ -295,15 +274,12 @@ export class Connection {
 
   /** Makes the present packet's chunk ours, for a message that outlives it. */
   keep(message: IncomingMessage): void {
-    if (message.bytes === this.#framer.bytes && !this.#framer.kept) {
-      const moved = this.#framer.keep()
-      message.move(this.#framer.bytes, moved)
-    }
+    this.#source.keep(message)
   }
 
   /** Makes what has not been decoded ours, for a stop in the middle of a chunk. */
   keepInput(): void {
-    this.#framer.keepRest()
+    this.#source.keepRest()
   }
 
   /** The application is done with a message of QoS 1 or 2. */
@@ -341,8 +317,10 @@ export class Connection {
   nextEvent(): ConnectionEvent | undefined {
     if (this.#events.length > 0) return this.#events.shift()
     try {
-      while (this.#reading && this.#state !== 'closed' && this.#framer.next()) {
-        const event = this.#handlePacket()
+      while (this.#reading && this.#state !== 'closed') {
+        const packet = this.#source.next(this.#state)
+        if (packet === undefined) break
+        const event = this.#handlePacket(packet)
         if (this.#events.length > 0) {
           if (event !== undefined) this.#events.push(event)
           return this.#events.shift()
@@ -355,7 +333,6 @@ export class Connection {
       )
       return this.#events.shift()
     }
-    this.#options.topics.release()
     this.#pump()
     return this.#events.shift()
   }
@@ -384,45 +361,11 @@ export class Connection {
 
   // In the order in which they are called.
 
-  #handlePacket(): ConnectionEvent | undefined {
-    const framer = this.#framer
-    const { header } = framer
-    const packetsIn = this.#options.traffic.packetsIn
-    const type = header >> 4
-    packetsIn[type] = (packetsIn[type] as number) + 1
-    const reader = this.#reader.open(framer.bytes, framer.start, framer.end)
-    if (type === 3) return this.#handlePublish(reader, header & 0x0f)
-    // The shortest PUBACK is what most packets of a publisher are.
-    if (
-      header === 0x40 &&
-      framer.end - framer.start === 2 &&
-      this.#publishing !== undefined &&
-      !this.watched
-    ) {
-      return this.#publishing.handlePuback(positive(reader.twoBytes()), 0, undefined)
-    }
-    const decode = this.#codec.decode[type]
-    const misformed = headerFault(header, this.#codec.decode)
-    if (misformed !== undefined) throw misformed
-    const packet = (decode as (reader: PacketReader) => ControlPacket)(reader)
-    const fault =
-      arrivalFault(packet.type, this.#state) ?? wordsFault(packet, this.#options.connect.properties)
-    if (fault !== undefined) throw fault
-    this.#note(packet)
-    return this.#handleControl(packet)
-  }
-
-  #handlePublish(reader: PacketReader, flags: number): IncomingMessage | undefined {
-    if (this.#receiving === undefined) throw arrivalFault('publish', this.#state)
-    const message = decodePublish(reader, flags, this.#codec.hasProperties, this.#options.topics)
-    if (this.#framer.kept === false && this.watched) this.keep(message)
-    this.#note(message)
-    return this.#receiving.handlePublish(message)
-  }
-
-  #handleControl(packet: ControlPacket): ConnectionEvent | undefined {
+  #handlePacket(packet: ReceivedPacket): ConnectionEvent | undefined {
     const { type } = packet
     switch (type) {
+      case 'publish':
+        return this.#receiving?.handlePublish(packet)
       case 'connack':
         return this.#handleConnack(packet)
       case 'puback':
@@ -568,10 +511,6 @@ export class Connection {
     else this.#receiving?.encodeStored(output)
   }
 
-  #note(packet: ControlPacket): void {
-    if (this.watched) this.#events.push({ type: 'packet', direction: 'in', packet })
-  }
-
   /** The server broke the rules or the network failed. */
   #fail(error: MqttError): undefined {
     if (error instanceof ProtocolError && this.#codec.hasProperties && this.#state === 'connected') {
@@ -592,11 +531,6 @@ export class Connection {
     }
     this.#events.push({ type: 'closed', error, packet })
   }
-}
-
-function positive(packetId: number): number {
-  if (packetId === 0) throw malformed('PUBACK has the packet identifier 0')
-  return packetId
 }
 
 function text(error: unknown): string {

@@ -143,6 +143,21 @@ describe('what the server does not offer', () => {
   )
 
   conversation(
+    'a refusal of what waits behind much output is told without further cause, rule 23',
+    (c) => {
+      c.connected({ properties: { maximumQoS: 1 } })
+      c.congests()
+      for (let count = 0; count < 4; count++) c.user.publish('a', 'x'.repeat(100_000), { qos: 1 })
+      const refused = c.user.publish('a', 'x', { qos: 2 })
+      c.congests(false)
+      c.passes(0)
+      c.settles(refused, { code: 'publish-refused' })
+      expect(c.overlooks()).toBe(4)
+    },
+    { ...V5, split: false },
+  )
+
+  conversation(
     'is counted anew for each connection, rule 23',
     (c) => {
       c.connected({ properties: { maximumQoS: 0 } })

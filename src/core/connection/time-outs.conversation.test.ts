@@ -65,6 +65,22 @@ describe('a delivery that nobody waits for any more', () => {
     c.outwaits(second)
   })
 
+  conversation('waits anew on the next connection for PUBCOMP alone, rule 17', (c) => {
+    c.connected()
+    const delivery = c.user.publish('a', 'x', { qos: 2, timeout: 1_000 })
+    c.sends('publish')
+    c.receives('pubrec', { packetId: 1 })
+    c.sends('pubrel')
+    c.passes(900)
+    c.cut()
+    c.reconnected({ sessionPresent: true })
+    c.sends('pubrel')
+    c.passes(999)
+    expect(delivery.abandoned).toBe(false)
+    c.passes(1)
+    c.outwaits(delivery)
+  })
+
   conversation('waits as long after reading was stopped as before, rule 31', (c) => {
     c.connected()
     c.reads(false)

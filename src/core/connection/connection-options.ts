@@ -1,0 +1,24 @@
+/** What a connection needs to know from the beginning. */
+
+import type { Slabs } from '../bytes/output-buffer.ts'
+import type { ReceivedTopics } from '../packets/received-topics.ts'
+import type { ConnectPacket } from '../packets/types.ts'
+import type { OnSessionLost } from '../session/session.ts'
+import type { PublishingOptions } from './publishing.ts'
+import type { Traffic } from './traffic.ts'
+
+export interface ConnectionOptions extends PublishingOptions {
+  readonly connect: ConnectPacket
+  /** Largest packet accepted from the server, in bytes. */
+  readonly maximumPacketSize: number
+  /** ms. */
+  readonly pingTimeout: number
+  readonly poisonLimit: number
+  readonly onUnknownSession: 'adopt' | 'close'
+  readonly onSessionLost: OnSessionLost
+  readonly slabs: Slabs
+  readonly topics: ReceivedTopics
+  readonly traffic: Traffic
+  /** Whether packets are told as events from the first on. */
+  readonly watched: boolean
+}

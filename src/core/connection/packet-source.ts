@@ -1,0 +1,125 @@
+/**
+ * Every packet that comes to a connection is found, counted, decoded and checked here, one at a time: the counterpart
+ * of `packet-writer.ts`.
+ *
+ * The shortest PUBACK, which is what most packets of a publisher are, is told by an object that is used again.
+ */
+
+import { malformed } from '../errors.ts'
+import { Framer } from '../bytes/framer.ts'
+import { PacketReader } from '../bytes/packet-reader.ts'
+import { type Codec, headerFault } from '../packets/codec.ts'
+import { decodePublish, type IncomingMessage } from '../packets/publish.ts'
+import type { ReceivedTopics } from '../packets/received-topics.ts'
+import type { AckPacket, ConnectPacket, ControlPacket, PublishPacket } from '../packets/types.ts'
+import { arrivalFault, type ConnectionState, wordsFault } from './legal-packets.ts'
+import type { Traffic } from './traffic.ts'
+
+/** A packet as a connection handles it: a PUBLISH is a message already. */
+export type ReceivedPacket = IncomingMessage | Exclude<ControlPacket, PublishPacket>
+
+export class PacketSource {
+  /** Told of every packet, when somebody watches. */
+  watcher: ((packet: ControlPacket) => void) | undefined = undefined
+
+  readonly #codec: Codec
+  readonly #connect: ConnectPacket
+  readonly #topics: ReceivedTopics
+  readonly #traffic: Traffic
+  readonly #framer: Framer
+  readonly #reader = new PacketReader()
+  readonly #puback: { -readonly [Name in keyof AckPacket]: AckPacket[Name] } = {
+    type: 'puback',
+    packetId: 0,
+    reasonCode: 0,
+    properties: undefined,
+  }
+
+  constructor(
+    codec: Codec,
+    options: {
+      readonly connect: ConnectPacket
+      readonly maximumPacketSize: number
+      readonly topics: ReceivedTopics
+      readonly traffic: Traffic
+    },
+  ) {
+    this.#codec = codec
+    this.#connect = options.connect
+    this.#topics = options.topics
+    this.#traffic = options.traffic
+    this.#framer = new Framer(options.maximumPacketSize, codec.hasProperties)
+  }
+
+  push(chunk: Uint8Array, kept: boolean): void {
+    this.#traffic.bytesIn += chunk.length
+    this.#framer.push(chunk, kept)
+  }
+
+  /** The next packet, undefined when more bytes are needed. @throws ProtocolError for one that may not come */
+  next(state: ConnectionState): ReceivedPacket | undefined {
+    const framer = this.#framer
+    if (!framer.next()) {
+      this.#topics.release()
+      return undefined
+    }
+    const { header } = framer
+    const type = header >> 4
+    const { packetsIn } = this.#traffic
+    packetsIn[type] = (packetsIn[type] as number) + 1
+    const reader = this.#reader.open(framer.bytes, framer.start, framer.end)
+    if (type === 3) return this.#message(reader, header & 0x0f, state)
+    if (
+      header === 0x40 &&
+      framer.end - framer.start === 2 &&
+      state === 'connected' &&
+      this.watcher === undefined
+    ) {
+      return this.#shortPuback(reader)
+    }
+    return this.#control(reader, header, state)
+  }
+
+  /** Makes the present packet's chunk ours, for a message that outlives it. */
+  keep(message: IncomingMessage): void {
+    if (message.bytes !== this.#framer.bytes || this.#framer.kept) return
+    const moved = this.#framer.keep()
+    message.move(this.#framer.bytes, moved)
+  }
+
+  /** Makes what has not been decoded ours, for a stop in the middle of a chunk. */
+  keepRest(): void {
+    this.#framer.keepRest()
+  }
+
+  #message(reader: PacketReader, flags: number, state: ConnectionState): IncomingMessage {
+    if (state !== 'connected') throw arrivalFault('publish', state)
+    const message = decodePublish(reader, flags, this.#codec.hasProperties, this.#topics)
+    if (this.watcher !== undefined) {
+      this.keep(message)
+      this.watcher(message)
+    }
+    return message
+  }
+
+  #shortPuback(reader: PacketReader): AckPacket {
+    const packetId = reader.twoBytes()
+    if (packetId === 0) throw malformed('PUBACK has the packet identifier 0')
+    this.#puback.packetId = packetId
+    return this.#puback
+  }
+
+  #control(
+    reader: PacketReader,
+    header: number,
+    state: ConnectionState,
+  ): Exclude<ControlPacket, PublishPacket> {
+    const misformed = headerFault(header, this.#codec.decode)
+    if (misformed !== undefined) throw misformed
+    const packet = this.#codec.decode[header >> 4]?.(reader) as Exclude<ControlPacket, PublishPacket>
+    const fault = arrivalFault(packet.type, state) ?? wordsFault(packet, this.#connect.properties)
+    if (fault !== undefined) throw fault
+    this.watcher?.(packet)
+    return packet
+  }
+}
