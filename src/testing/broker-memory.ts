@@ -174,7 +174,7 @@ class MemoryTransport implements Transport {
       this.#connection.handleData(chunk, now)
       this.#written += chunk.length
     }
-    if (chunks.length > 0 && !this.#isOver) this.#receiver?.handleWritten(this.#written)
+    if (chunks.length > 0) this.#receiver?.handleWritten(this.#written)
     if (this.#ending === undefined || this.#brokerKnows) return chunks.length > 0
     this.#brokerKnows = true
     this.#connection.handleEnd(now)

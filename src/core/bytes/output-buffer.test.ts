@@ -182,7 +182,6 @@ describe('a slab', () => {
       }),
       { numRuns: 60 },
     )
-    console.log('shared', shared)
     expect(shared).toBeGreaterThan(50)
   })
 

@@ -183,7 +183,6 @@ describe('a string that is read', () => {
       }),
       { numRuns: 1_500 },
     )
-    console.log('good', good)
     expect(good).toBeGreaterThan(50)
   })
 })

@@ -199,7 +199,6 @@ describe('a stream', () => {
       ),
       { numRuns: 150 },
     )
-    console.log(keptMessages, viewsKept)
     expect(keptMessages).toBeGreaterThan(20)
     expect(viewsKept).toBeGreaterThan(3)
   })

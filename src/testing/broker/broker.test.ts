@@ -315,7 +315,7 @@ describe.each(VERSIONS)('in %s', (version) => {
       expect(
         publishesOf(client.take())
           .map(({ qos }) => qos)
-          .toSorted(),
+          .toSorted((a, b) => a - b),
       ).toEqual(expected)
     }
   })
@@ -395,8 +395,16 @@ describe.each(VERSIONS)('in %s', (version) => {
     broker.handleTimeout(60_000)
     broker.resume(60_000)
     expect(client.take()).toEqual([{ type: 'pingresp' }])
+    broker.handleTimeout(61_499)
     expect(client.state).toBe('open')
     expect(broker.complaints).toEqual([])
+  })
+
+  it('a packet of just the maximum size is accepted', () => {
+    const broker = new Broker({ maximumPacketSize: 32 })
+    const client = connected(broker, 'a', version)
+    client.publish('t', { payload: new Uint8Array(version === '5' ? 26 : 27) })
+    expect(broker.finish()).toEqual([])
   })
 
   it('bytes may come in any split, and behind CONNECT', () => {

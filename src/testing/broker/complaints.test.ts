@@ -210,6 +210,11 @@ const CASES: readonly Case[] = [
     act: (c) => [c.publish('a', qos1), c.publish('a', { ...qos1, dup: true })],
   },
   {
+    rule: 'dup-on-first-sending',
+    does: 'the same in a resumed session',
+    act: (c, _broker, again) => [c.end(), publishTwice(again())],
+  },
+  {
     rule: 'no-dup-on-resend',
     does: 'DUP 0 at resume',
     act: (c, b, again) => [withoutPuback(b), c.publish('a', qos1), c.end(), again().publish('a', qos1)],
@@ -615,6 +620,11 @@ function connectBytes(version: ProtocolVersion, flags: number): Uint8Array {
   )
 }
 
+function publishTwice(client: RawClient): void {
+  client.publish('a', qos1)
+  client.publish('a', { ...qos1, dup: true })
+}
+
 function resendInWrongOrder(client: RawClient): void {
   client.publish('b', { qos: 1, packetId: 2, dup: true })
   client.publish('a', { ...qos1, dup: true })
@@ -702,6 +712,77 @@ describe('a complaint is made of', () => {
   })
 })
 
+describe('no complaint is made', () => {
+  const dup = { ...qos1, dup: true }
+
+  function resumed(broker: Broker): RawClient {
+    const client = new RawClient(broker, '5')
+    client.connect(persistent)
+    return client
+  }
+
+  it('of a client that was told of no session, and so begins anew', () => {
+    const broker = new Broker()
+    withoutPuback(broker)
+    broker.faults
+      .onSend('connack', { nth: 2 })
+      .replaceBy({ type: 'connack', sessionPresent: false, reasonCode: 0 })
+    const client = resumed(broker)
+    client.publish('a', qos1)
+    client.end()
+    broker.faults.onSend('puback').withhold()
+    resumed(broker).publish('b', qos1)
+    expect(broker.finish()).toEqual([])
+  })
+
+  it('of a client that never got its CONNACK', () => {
+    const broker = new Broker()
+    withoutPuback(broker)
+    broker.faults.onSend('connack', { nth: 2 }).withhold()
+    const client = resumed(broker)
+    client.publish('a', qos1)
+    client.end()
+    resumed(broker)
+    expect(broker.finish()).toEqual([])
+  })
+
+  it('of one PUBREL for two PUBRECs', () => {
+    const broker = new Broker()
+    broker.faults.onSend('pubrec', { nth: 1 }).duplicate()
+    const client = resumed(broker)
+    client.publish('a', qos2)
+    client.publish('b', { qos: 2, packetId: 2 })
+    client.acknowledge('pubrel', 1)
+    client.acknowledge('pubrel', 2)
+    expect(broker.finish()).toEqual([])
+  })
+
+  it('of an id that was lost on its way after it had been acknowledged, but of what comes too late after it', () => {
+    const broker = new Broker()
+    broker.faults.onSend('puback', { where: ({ packetId }) => packetId > 1 }).withhold()
+    const client = resumed(broker)
+    for (const packetId of [1, 2, 3]) client.publish('a', { qos: 1, packetId })
+    client.end()
+    const after = resumed(broker)
+    after.publish('a', { ...dup, packetId: 3 })
+    after.publish('a', dup)
+    expect(broker.complaints).toEqual([])
+    after.publish('a', { ...dup, packetId: 2 })
+    expect(broker.complaints.map(({ rule }) => rule)).toEqual(['resend-order'])
+  })
+
+  it('twice of a refused message whose PUBREC was lost: it is refused again', () => {
+    const broker = new Broker({ authorizePublish: () => 0x87 })
+    broker.faults.onSend('pubrec', { nth: 1 }).withhold()
+    const client = resumed(broker)
+    client.publish('a', qos2)
+    client.end()
+    const answer = resumed(broker).publish('a', { ...qos2, dup: true })
+    expect(answer).toMatchObject([{ type: 'pubrec', reasonCode: 0x87 }])
+    expect(broker.finish()).toEqual([])
+  })
+})
+
 describe('a tolerant broker', () => {
   const canGoOn = perVersion.filter(
     ({ rule, raw, silently }) =>
@@ -716,5 +797,13 @@ describe('a tolerant broker', () => {
     broker.finish()
     expect(broker.complaints.map(({ rule }) => rule)).toContain(one.rule)
     expect(client.send({ type: 'pingreq' })).toEqual([{ type: 'pingresp' }])
+  })
+  it.each([
+    ['a CONNECT that is no packet', connectBytes('5', 0x03)],
+    ['bytes that are no packet', bytes(0xc0, 0x80, 0x80, 0x80, 0x80, 1)],
+  ])('ends after %s all the same', (_, content) => {
+    const client = new RawClient(new Broker({ tolerant: true }), '5')
+    client.send(content)
+    expect(client.state).toBe('ended')
   })
 })

@@ -59,6 +59,7 @@ export class Conduct {
   #lastResent = 0
   #lastReleased = 0
   #sentNew = false
+  #isAccepted = false
 
   constructor(number: number, complain: (rule: RuleName, text: string) => void) {
     this.#number = number
@@ -117,7 +118,7 @@ export class Conduct {
     for (const { packetId, state, settled, connection } of this.session.exchanges.values()) {
       if (settled) continue
       if (connection !== this.#number) {
-        if (!this.resumed) continue
+        if (!this.#isAccepted) continue
         const text = `the exchange with the id ${packetId} was not taken up again after the session was resumed`
         debts.push({ rule: 'not-resent', text, packetId })
       } else if (state === 'received') {
@@ -215,8 +216,7 @@ export class Conduct {
       this.#expectedPubrels.splice(index, 1)
     } else if (exchange === undefined || exchange.state === 'published') {
       const text = `PUBREL came for the id ${packetId} without a PUBREC`
-      const mayBeLost = exchange !== undefined && exchange.settled && exchange.connection !== this.#number
-      if (!mayBeLost) this.#complain('pubrel-without-pubrec', text)
+      this.#complain('pubrel-without-pubrec', text)
       return
     } else if (exchange.connection === this.#number) {
       const text = `PUBREL for the id ${packetId} was sent again on the same connection`
@@ -273,6 +273,7 @@ export class Conduct {
   /** A client that is told of no session has none: what it had open on earlier connections is void. */
   #sentConnack(sessionPresent: boolean): void {
     this.resumed = sessionPresent
+    this.#isAccepted = true
     if (sessionPresent) return
     for (const [id, exchange] of this.session.exchanges) {
       if (exchange.connection !== this.#number) this.session.exchanges.delete(id)

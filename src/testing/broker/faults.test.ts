@@ -172,7 +172,9 @@ describe('of what the broker sends', () => {
     broker.faults.onSend('puback', { nth: 1 }).split([1, 2])
     const client = connected(broker)
     client.chunks.length = 0
+    client.connection.send(PINGRESP)
     client.publish('t', { qos: 1, packetId: 0x0102 })
+    expect(client.chunks.shift()).toEqual(Uint8Array.of(0xd0, 0))
     expect(client.chunks).toEqual([Uint8Array.of(0x40), Uint8Array.of(2, 1), Uint8Array.of(2)])
     broker.faults.onSend('puback').split([1, 1, 1, 1], 50)
     client.chunks.length = 0
