@@ -41,6 +41,8 @@ export function decodeConnack311(reader: PacketReader): ConnackPacket {
 export function decodeConnack5(reader: PacketReader): ConnackPacket {
   const sessionPresent = readSessionPresent(reader)
   const reasonCode = reader.byte()
+  // A server that speaks 3.1.1 only answers in its own form: 20 02 00 01, "unacceptable protocol version".
+  if (reasonCode === 0x01 && !sessionPresent && reader.remaining === 0) return connack(false, 0x84, undefined)
   if (!isReasonCodeOf('connack', reasonCode)) {
     throw violation(`the reason code ${describeReasonCode(reasonCode)} does not belong in CONNACK`)
   }
