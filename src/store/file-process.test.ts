@@ -19,9 +19,11 @@ vi.setConfig({ testTimeout: 60_000 }) // for busy machines
 
 // What the other process runs. It says what it does, a line each; commands come as parameters.
 const PROGRAM = `
+import { writeSync } from 'node:fs'
 import { fileStore } from ${JSON.stringify(fileURLToPath(new URL('file.ts', import.meta.url)))}
 const [, , folder, task, durability] = process.argv
-const say = (line) => process.stdout.write(line + '\\n')
+// Written before the next step is taken, so that a killed process has said all that it has promised.
+const say = (line) => writeSync(1, line + '\\n')
 const bytes = (text) => new TextEncoder().encode(text)
 const store = fileStore(folder, { durability })
 try {
