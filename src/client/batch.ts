@@ -176,6 +176,7 @@ export async function publishAll(
 ): Promise<PublishAllResult> {
   let failure: { error: unknown } | undefined
   try {
+    signal?.throwIfAborted()
     if (Symbol.asyncIterator in messages) await takeAsync(batch, messages, signal)
     else await takeSync(batch, messages, signal)
   } catch (error) {

@@ -258,6 +258,7 @@ export class Client {
     const operation = new Operation('ping', { timeout: driver.connection.pingTimeout })
     const done = ask(operation).then(() => operation.roundTrip)
     driver.connection.ping(operation, driver.now)
+    this.#parts.dispatcher.reconsider()
     driver.touched()
     return options.signal === undefined ? done : abortable(done, options.signal)
   }
@@ -269,12 +270,20 @@ export class Client {
     this.#connected('reauthenticate()')
     const given = data ?? (await authentication.start())
     const driver = this.#connected('reauthenticate()')
-    const operation = new Operation('reauthenticate')
+    if (driver.connection.reauthenticates) {
+      const message = 'expected one at a time, the re-authentication before has not ended'
+      throw new UsageError('invalid-argument', 'reauthenticate', message)
+    }
+    const operation = new Operation('reauthenticate', { timeout: this.#parts.options.operationTimeout })
     const done = ask(operation).then(() => ({ properties: operation.result }))
-    driver.connection.reauthenticate(operation, {
-      authenticationMethod: authentication.method,
-      authenticationData: given === undefined ? undefined : asBytes(given),
-    })
+    driver.connection.reauthenticate(
+      operation,
+      {
+        authenticationMethod: authentication.method,
+        authenticationData: given === undefined ? undefined : asBytes(given),
+      },
+      driver.now,
+    )
     driver.touched()
     return done
   }

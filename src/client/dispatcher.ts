@@ -42,8 +42,6 @@ export class Dispatcher implements HandlingOwner {
   /** Messages of a resumed session that nobody wants yet, rule 29. */
   #unmatched: { message: IncomingMessage; driver: Driver }[] = []
   #unmatchedUntil = -Infinity
-  /** Acknowledgements of QoS 2 that no connection could take. */
-  #late: { message: IncomingMessage; reasonCode: number }[] = []
   #stoppedAt = Infinity
   readonly #patience: Patience
 
@@ -73,9 +71,6 @@ export class Dispatcher implements HandlingOwner {
 
   handleConnected(driver: Driver, sessionPresent: boolean): void {
     this.#driver = driver
-    for (const { message, reasonCode } of this.#late.splice(0)) {
-      driver.connection.acknowledge(message, reasonCode)
-    }
     this.#dropHeld()
     this.#unmatched = []
     this.#unmatchedUntil = sessionPresent ? driver.now + this.#options.unmatchedTimeout : -Infinity
@@ -122,12 +117,11 @@ export class Dispatcher implements HandlingOwner {
     this.#updateReading()
   }
 
-  /** At QoS 2 it belongs to the session: the present connection gives it, or the next one (rule 20). */
+  /** At QoS 2 it belongs to the session: the present connection gives it, or the next one (rules 18, 20). */
   acknowledge(message: IncomingMessage, driver: Driver, reasonCode: number): void {
-    const present = message.qos === 1 ? driver : this.#driver
-    if (present?.connection.state === 'connected') present.connection.acknowledge(message, reasonCode)
-    else if (message.qos === 2) this.#late.push({ message, reasonCode })
-    if (present !== driver) present?.touched()
+    const present = message.qos === 1 ? driver : (this.#driver ?? driver)
+    present.connection.acknowledge(message, reasonCode)
+    if (present !== driver) present.touched()
   }
 
   handleFinished(handling: Handling): void {

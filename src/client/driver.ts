@@ -101,8 +101,9 @@ export class Driver implements TransportReceiver {
     this.#pump()
   }
 
+  /** What fits into the buffers of the system is written there whether or not the peer lives. */
   handleWritten(): void {
-    this.connection.handleWritten(this.#runtime.now())
+    if (this.#saturated) this.connection.handleWritten(this.#runtime.now())
   }
 
   handleDrain(): void {
@@ -114,7 +115,8 @@ export class Driver implements TransportReceiver {
   handleEnd(error?: unknown): void {
     this.#ended = true
     this.#alarm.cancel()
-    this.connection.handleEnd(error, this.#runtime.now())
+    this.#now = this.#runtime.now()
+    this.connection.handleEnd(error, this.#now)
     this.#pump()
     this.#owner.handleGone(this)
   }
@@ -125,17 +127,13 @@ export class Driver implements TransportReceiver {
   touched(): void {
     if (this.#pumping) return
     if (this.connection.pendingOutput >= FLUSH_AT && !this.#saturated) this.#flush()
-    if (this.#scheduled) return
-    this.#scheduled = true
-    this.#runtime.defer(this.#deferred)
+    if (!this.#scheduled) this.#schedule()
   }
 
   /** The same for a QoS 0 publish, of which there may be millions. */
   wrote(): void {
     if (this.connection.pendingOutput >= FLUSH_AT && !this.#saturated && !this.#pumping) this.#flush()
-    if (this.#scheduled || this.#pumping) return
-    this.#scheduled = true
-    this.#runtime.defer(this.#deferred)
+    if (!this.#scheduled && !this.#pumping) this.#schedule()
   }
 
   /** Hands out no further events until the application had its turn, rule 29. */
@@ -173,6 +171,12 @@ export class Driver implements TransportReceiver {
   /** Ends the stream at once; the server publishes the will. */
   destroy(): void {
     this.#transport.destroy()
+  }
+
+  #schedule(): void {
+    this.#scheduled = true
+    this.#now = this.#runtime.now()
+    this.#runtime.defer(this.#deferred)
   }
 
   #handleDeferred(): void {

@@ -246,7 +246,7 @@ const rows: readonly Row[] = [
   },
   {
     option: 'maxInflightQos2',
-    unset: 20,
+    unset: 19,
     good: [1, 65_519],
     expected: INFLIGHT,
     bad: [

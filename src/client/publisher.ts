@@ -87,7 +87,7 @@ export class Publisher {
   /** QoS 0 without a promise. False: the network takes less than is written, wait for `drained()`. */
   send(topic: string, payload: Payload, options?: SendOptions): boolean {
     const driver = this.#host.driver
-    if (options === undefined && driver !== undefined && driver.connection.canSend) {
+    if (options === undefined && driver?.connection.canSend && !this.#isPiledUp(driver)) {
       const name = this.#names.encode(topic)
       const bytes = payloadBytes(payload)
       driver.connection.send(name.bytes, bytes, typeof bytes === 'string' ? utf8Length(bytes) : bytes.length)
@@ -201,7 +201,7 @@ export class Publisher {
 
   #publishQos0(topic: string, payload: Payload, options: PublishOptions | undefined): Promise<PublishResult> {
     const driver = this.#host.driver
-    if (options === undefined && driver !== undefined && driver.connection.canSend) {
+    if (options === undefined && driver?.connection.canSend && !this.#isPiledUp(driver)) {
       const name = this.#names.encode(topic)
       const bytes = payloadBytes(payload)
       driver.connection.send(name.bytes, bytes, typeof bytes === 'string' ? utf8Length(bytes) : bytes.length)
@@ -223,13 +223,17 @@ export class Publisher {
     return caller.promise
   }
 
+  /** The network takes so little that QoS 0, too, reaches the queue's limit. */
+  #isPiledUp({ connection }: Driver): boolean {
+    return connection.pendingOutput > this.#options.queue.maxBytes
+  }
+
   #writeQos0(topic: string, payload: Payload, options: DeliveryOptions | undefined, lent = false): void {
     const message = this.#outgoing(topic, payload, options ?? NO_OPTIONS, lent, false)
     options?.signal?.throwIfAborted()
     const { driver, closedError } = this.#host
     if (driver === undefined) throw closedError ?? notConnected()
-    if (driver.connection.pendingOutput > this.#options.queue.maxBytes)
-      throw this.#outbox.fullError(topic, false)
+    if (this.#isPiledUp(driver)) throw this.#outbox.fullError(topic, false)
     driver.connection.publishQos0(message)
     driver.wrote()
   }
@@ -239,7 +243,7 @@ export class Publisher {
     payloadBytes(payload)
     if (options !== undefined) checkSendOptions(options, this.#options.version5)
     const { driver } = this.#host
-    if (driver === undefined || driver.connection.pendingOutput > this.#options.queue.maxBytes) {
+    if (driver === undefined || this.#isPiledUp(driver)) {
       this.#statistics.messagesDropped += 1
       return false
     }

@@ -25,6 +25,7 @@ export class SessionKeeper implements RecorderHost {
   readonly #runtime: Runtime
   readonly #host: KeeperHost
   #recorder: Recorder | undefined = undefined
+  #opening: Promise<void> | undefined = undefined
   /** A store is opened again only when it was closed. */
   #closing: Promise<void> = Promise.resolve()
   #fresh = true
@@ -55,7 +56,17 @@ export class SessionKeeper implements RecorderHost {
   }
 
   /** Opens the store, if there is one and it is not open. */
-  async open(): Promise<void> {
+  open(): Promise<void> {
+    const opening = this.#open()
+    const opened = (): void => {
+      if (this.#opening === opening) this.#opening = undefined
+    }
+    this.#opening = opening
+    opening.then(opened, opened)
+    return opening
+  }
+
+  async #open(): Promise<void> {
     const { store } = this.#options
     if (store === undefined || this.#recorder !== undefined) return
     await this.#closing
@@ -98,14 +109,21 @@ export class SessionKeeper implements RecorderHost {
   }
 
   close(): Promise<void> {
-    const recorder = this.#recorder
-    if (recorder === undefined) return this.#closing
-    this.#recorder = undefined
-    const closed = recorder.close().finally(() => {
-      this.session.journal = undefined
-    })
+    const opening = this.#opening
+    if (opening === undefined && this.#recorder === undefined) return this.#closing
+    this.#opening = undefined
+    // What is being opened is closed as soon as it is open.
+    const closed = (opening ?? Promise.resolve()).catch(() => {}).then(() => this.#close())
     this.#closing = closed.catch(() => {})
     return closed
+  }
+
+  async #close(): Promise<void> {
+    const recorder = this.#recorder
+    this.#recorder = undefined
+    await recorder?.close().finally(() => {
+      this.session.journal = undefined
+    })
   }
 
   /** What was published before the store was open goes behind what it has kept. */

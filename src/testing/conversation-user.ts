@@ -89,7 +89,7 @@ export class User {
 
   reauthenticate(properties: Properties): Operation {
     const operation = new Operation('reauthenticate')
-    return this.#do(() => this.#c.connection.reauthenticate(operation, properties), operation)
+    return this.#do(() => this.#c.connection.reauthenticate(operation, properties, this.#c.now), operation)
   }
 
   /** Answers the server's step of authentication. */

@@ -33,10 +33,24 @@ export interface Sent {
   completed: number
 }
 
+export interface Arrival {
+  readonly topic: string
+  readonly qos: QoS
+  readonly payload: string
+  readonly label: string | undefined
+  readonly life: number
+}
+
 export class Oracle {
   readonly violations: string[] = []
+  /** Messages carry their number as a user property, too. */
+  readonly isLabelled: boolean
   readonly #sent: Sent[] = []
   readonly #lastFirst = new Map<string, number>()
+
+  constructor(isLabelled: boolean) {
+    this.isLabelled = isLabelled
+  }
 
   get sent(): readonly Sent[] {
     return this.#sent
@@ -72,14 +86,15 @@ export class Oracle {
   }
 
   /** Something has arrived; `undefined` when it is none of ours. */
-  arrive(direction: Direction, topic: string, qos: QoS, payload: string, life: number): Sent | undefined {
+  arrive(direction: Direction, { topic, qos, payload, label, life }: Arrival): Sent | undefined {
     const message = this.#sent[Number(payload.split(' ', 2)[1])]
     if (
       message === undefined ||
       message.direction !== direction ||
       message.payload !== payload ||
       message.topic !== topic ||
-      message.qos !== qos
+      message.qos !== qos ||
+      label !== (this.isLabelled ? String(message.id) : undefined)
     ) {
       this.violations.push(`I4: nobody has published "${payload.slice(0, 40)}" to "${topic}" at QoS ${qos}`)
       return undefined
@@ -101,6 +116,17 @@ export class Oracle {
     }
   }
 
+  /**
+   * A store was closed, or its process died: what it had refused may be in it all the same, whole, and what a
+   * handler had not finished is not in it.
+   */
+  doubt(): void {
+    for (const message of this.#sent) {
+      if (message.completed === 0) message.life = 0
+      if (message.outcome === 'none' && message.reason === 'store-failed') message.outcome = 'unknown'
+    }
+  }
+
   /** After peace: what must have arrived has, and nobody waits. */
   finish(): void {
     for (const message of this.#sent) {
@@ -112,11 +138,13 @@ export class Oracle {
         if (message.completed === 0 && !isExempt) this.#complain(rule, message, 'was never handled')
         continue
       }
-      if (outcome === 'ok' && arrivals === 0) this.#complain(rule, message, 'is acknowledged and never arrived')
+      if (outcome === 'ok' && arrivals === 0)
+        this.#complain(rule, message, 'is acknowledged and never arrived')
       if (outcome === 'stored' && arrivals === 0 && !(isExempt && qos === 2)) {
         this.#complain(rule, message, 'was stored and never arrived')
       }
-      if (outcome === 'none' && arrivals > 0) this.#complain(rule, message, 'arrived although it failed unsent')
+      if (outcome === 'none' && arrivals > 0)
+        this.#complain(rule, message, 'arrived although it failed unsent')
     }
   }
 

@@ -12,7 +12,7 @@
 import type { Client } from '../client/client.ts'
 import type { ClientOptions, PoolOptions } from '../client/client-options.ts'
 import { ClientPool } from '../client/pool.ts'
-import { MemoryNetwork } from './broker-memory.ts'
+import { type MemoryClock, MemoryNetwork } from './broker-memory.ts'
 import { Broker } from './broker/broker.ts'
 import type { BrokerOptions } from './broker/options.ts'
 import { Link } from './link.ts'
@@ -35,7 +35,7 @@ export class VirtualWorld {
   constructor({ broker, pool, ...runtime }: VirtualWorldOptions = {}) {
     this.runtime = new VirtualRuntime(runtime)
     this.broker = new Broker(broker)
-    this.network = new MemoryNetwork(this.broker, this.runtime)
+    this.network = new MemoryNetwork(this.broker, clockOfBroker(this.runtime))
     this.link = new Link(this.network.dial, this.runtime)
     const { dial } = this.link
     this.pool = new ClientPool(pool, { runtime: this.runtime, createDial: () => dial })
@@ -67,5 +67,18 @@ export class VirtualWorld {
   /** Resolves when nothing more happens unless time passes. */
   settle(): Promise<void> {
     return this.runtime.settle()
+  }
+}
+
+/** The client's, but for its timers, which keep no process alive: only the client's own count. */
+function clockOfBroker(runtime: VirtualRuntime): MemoryClock {
+  return {
+    now: () => runtime.now(),
+    defer: (task) => runtime.defer(task),
+    setTimer: (task, delay) => {
+      const timer = runtime.setTimer(task, delay)
+      timer.setKeepsAlive?.(false)
+      return timer
+    },
   }
 }

@@ -27,6 +27,8 @@ export interface WireCounts {
 export class Wire {
   readonly runtime: VirtualRuntime
   readonly counts: WireCounts = { delayed: 0, split: 0, cut: 0, halfOpen: 0, refused: 0, ignored: 0 }
+  /** The numbers of the connections that were half-open. */
+  readonly lost: Set<number> = new Set()
   /** What an attempt finds. */
   dialing: 'answered' | 'refused' | 'ignored' = 'answered'
   /** The longest way, ms. */
@@ -104,7 +106,7 @@ export class Wire {
     this.#isScheduled = true
     this.runtime.defer(() => {
       this.#isScheduled = false
-      for (const stream of [...this.#streams.values()]) stream.collect()
+      for (const stream of this.#streams.values()) stream.collect()
       this.#broker.takeDirty()
       this.#setDeadline()
     })
@@ -214,6 +216,7 @@ export class WireTransport implements Transport {
   /** Nobody hears of it. */
   blackHole(): void {
     this.#isLost = true
+    this.#wire.lost.add(this.#connection.number)
   }
 
   /** The process has died: the system ends its connections, and nobody listens. */

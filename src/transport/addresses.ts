@@ -7,7 +7,8 @@ import type net from 'node:net'
 
 interface Entry {
   readonly addresses: Promise<readonly dns.LookupAddress[]>
-  readonly until: number
+  /** Infinity while the answer is awaited. */
+  until: number
 }
 
 /** A look-up function for `net.connect` that merges simultaneous questions and keeps answers for `ttl` ms. */
@@ -27,13 +28,16 @@ export function cachedLookup(
   }
 
   function ask(host: string): Entry {
-    const entry: Entry = { addresses: resolve(host), until: now() + ttl }
+    const entry: Entry = { addresses: resolve(host), until: Infinity }
     entries.set(host, entry)
-    const forget = (): void => {
+    const answered = (): void => {
+      entry.until = now() + ttl
+    }
+    // A failure is not remembered.
+    const failed = (): void => {
       if (entries.get(host) === entry) entries.delete(host)
     }
-    // A failure is not remembered, and with a ttl of 0 only questions at the same time share an answer.
-    entry.addresses.then(() => (ttl === 0 ? forget() : undefined), forget)
+    entry.addresses.then(answered, failed)
     return entry
   }
 }
@@ -49,8 +53,10 @@ function answer(
 ): void {
   const wanted = addresses.filter((address) => !family || address.family === familyNumber(family))
   const first = wanted[0] ?? addresses[0]
-  if (all) callback(null, [...(wanted.length > 0 ? wanted : addresses)])
-  else if (first !== undefined) callback(null, first.address, first.family)
+  if (first === undefined)
+    callback(Object.assign(new Error('the name has no address'), { code: 'ENOTFOUND' }), '')
+  else if (all) callback(null, [...(wanted.length > 0 ? wanted : addresses)])
+  else callback(null, first.address, first.family)
 }
 
 function familyNumber(family: number | 'IPv4' | 'IPv6'): number {

@@ -105,7 +105,7 @@ export function optionsOf(version: ProtocolVersion, options: CommonOptions = {})
 
 export function durableOptions(version: ProtocolVersion, options: CommonOptions = {}): ClientOptions {
   return version === '5'
-    ? { protocolVersion: '5', cleanStart: false, sessionExpiryInterval: 3_600, ...options }
+    ? { protocolVersion: '5', cleanStart: false, sessionExpiryInterval: Infinity, ...options }
     : { protocolVersion: '3.1.1', cleanSession: false, ...options }
 }
 

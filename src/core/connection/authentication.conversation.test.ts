@@ -151,6 +151,28 @@ describe('re-authentication', () => {
   )
 
   conversation(
+    'is awaited, so that reading goes on meanwhile, rule 31',
+    (c) => {
+      c.connected(connack)
+      expect(c.connection.awaitsAnswer).toBe(false)
+      const again = c.user.reauthenticate(data(7))
+      c.sends('auth')
+      expect(c.connection.awaitsAnswer).toBe(true)
+      expect(c.connection.reauthenticates).toBe(true)
+      const ping = c.user.ping()
+      c.sends('pingreq')
+      c.receives('auth', { reasonCode: 0, properties: data(8) })
+      c.settles(again)
+      expect(c.connection.reauthenticates).toBe(false)
+      expect(c.connection.awaitsAnswer).toBe(true)
+      c.receives('pingresp')
+      c.settles(ping)
+      expect(c.connection.awaitsAnswer).toBe(false)
+    },
+    options,
+  )
+
+  conversation(
     'is not begun by the server, H9',
     (c) => {
       c.connected(connack)

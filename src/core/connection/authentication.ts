@@ -40,6 +40,19 @@ export class Authentication {
     this.#writer.authenticate({ type: 'auth', reasonCode: 0x18, properties })
   }
 
+  /** Whether a re-authentication is under way. */
+  get isOpen(): boolean {
+    return this.#operation !== undefined
+  }
+
+  /** The re-authentication that has waited too long; its answer may still come. */
+  overdue(now: number): Operation[] {
+    const operation = this.#operation
+    if (operation === undefined || operation.abandoned || operation.deadline > now) return []
+    operation.abandoned = true
+    return [operation]
+  }
+
   /** Begins anew on a connection that stands [5 MQTT-4.12.1-1]. */
   begin(operation: Operation, properties: Properties): void {
     this.#operation = operation

@@ -102,7 +102,13 @@ export class Connection {
   /** Whether an answer of the server is awaited, which would be lost sight of if reading stopped, rule 31. */
   get awaitsAnswer(): boolean {
     const { published, released } = this.session
-    return this.#operations.size > 0 || published.size > 0 || released.size > 0
+    const deliveries = published.size + released.size
+    return (
+      deliveries > 0 ||
+      this.#operations.size > 0 ||
+      this.#keepAlive.awaitsAnswer ||
+      this.#authentication.isOpen
+    )
   }
 
   // What happened.
@@ -255,9 +261,17 @@ export class Connection {
   }
 
   /** Begins a re-authentication, 5: 4.12.1. */
-  reauthenticate(operation: Operation, properties: Properties): void {
+  reauthenticate(operation: Operation, properties: Properties, now: number): void {
+    this.#now = now
     if (this.#state !== 'connected') return this.#refuse(operation)
+    operation.sentAt = now - this.#deadlines.stopped
+    this.#deadlines.operation = Math.min(this.#deadlines.operation, operation.deadline)
     this.#authentication.begin(operation, properties)
+  }
+
+  /** Whether a re-authentication is under way: the next one has to wait for its end. */
+  get reauthenticates(): boolean {
+    return this.#authentication.isOpen
   }
 
   /** Packets are told as events from now on, or no longer. */
@@ -282,10 +296,11 @@ export class Connection {
     this.#source.keepRest()
   }
 
-  /** The application is done with a message of QoS 1 or 2. */
+  /** The application is done with a message of QoS 1 or 2; at 2 the session notes it after the end, too (rule 18). */
   acknowledge(message: IncomingMessage, reasonCode = 0): void {
-    if (this.#state !== 'connected') return
-    this.#receiving?.acknowledge(message, this.#codec.hasProperties ? reasonCode : 0)
+    const code = this.#codec.hasProperties ? reasonCode : 0
+    if (this.#state === 'connected') this.#receiving?.acknowledge(message, code)
+    else if (message.qos === 2) this.session.handle(message.packetId, message.serial, code)
   }
 
   /** Nobody waits for the delivery any more. */
@@ -473,7 +488,8 @@ export class Connection {
   }
 
   #timeOutOperations(now: number): void {
-    for (const operation of [...this.#operations.overdue(now), ...this.#keepAlive.overdue(now)]) {
+    const askers = [this.#operations, this.#keepAlive, this.#authentication]
+    for (const operation of askers.flatMap((asker) => asker.overdue(now))) {
       const message = `no answer to ${operation.kind} came within ${operation.timeout} ms`
       const code = operation.kind === 'ping' ? 'ping-timeout' : 'operation-timeout'
       operation.error = new ConnectionError(code, message, { phase: 'established', outcome: 'pending' })

@@ -33,6 +33,11 @@ export class KeepAlive {
     this.#schedule()
   }
 
+  /** Whether a `ping()` of the user's waits for its answer. */
+  get awaitsAnswer(): boolean {
+    return this.#waiting.some((operation) => operation !== undefined && !operation.abandoned)
+  }
+
   /** ms until a `ping()` has waited too long. */
   get timeout(): number {
     return this.#timeout

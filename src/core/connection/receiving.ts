@@ -89,14 +89,8 @@ export class Receiving {
       }
       return
     }
-    const reception = this.#session.received.get(message.packetId)
-    if (reception === undefined || reception.handled || reception.message !== message.serial) return
-    reception.handled = true
-    reception.reasonCode = reasonCode
-    if (reasonCode < 0x80 && this.#session.journal !== undefined) {
-      this.#session.journal.received(message.packetId, true)
-      reception.recordedAt = this.#session.journal.position
-    }
+    const reception = this.#session.handle(message.packetId, message.serial, reasonCode)
+    if (reception === undefined) return
     if (reception.connection === this.#connection) {
       this.#pubrecs.finish(reception.sequence, reception, reasonCode)
     }

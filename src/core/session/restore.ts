@@ -121,6 +121,7 @@ class Restoration {
       createdAt,
     )
     delivery.key = key
+    delivery.queuedAt = RESTORED
     this.#deliveries.set(key, delivery)
   }
 
@@ -132,6 +133,9 @@ class Restoration {
     delivery.attempts = 1
   }
 }
+
+/** The store has it; 0 would say that no store does. */
+const RESTORED = -1
 
 function readFloat(reader: PacketReader): number {
   const view = new DataView(reader.bytes.buffer, reader.bytes.byteOffset, reader.bytes.byteLength)

@@ -157,6 +157,19 @@ export class Session {
     return reception
   }
 
+  /** The application is done with an inbound QoS 2 message, connected or not; undefined: it was before, or is gone. */
+  handle(packetId: number, message: number, reasonCode: number): Reception | undefined {
+    const reception = this.received.get(packetId)
+    if (reception === undefined || reception.handled || reception.message !== message) return undefined
+    reception.handled = true
+    reception.reasonCode = reasonCode
+    if (reasonCode < 0x80 && this.journal !== undefined) {
+      this.journal.received(packetId, true)
+      reception.recordedAt = this.journal.position
+    }
+    return reception
+  }
+
   /** The server released an inbound QoS 2 message. */
   complete(packetId: number): void {
     this.received.delete(packetId)

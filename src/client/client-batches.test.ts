@@ -1,0 +1,354 @@
+// publishAll() and writable(): many messages, one promise.
+import { describe, expect, it } from 'vitest'
+import { outcomeOf, texts, useWorlds, VERSIONS } from '../../test/support/client-world.ts'
+import { ClosedError, UsageError } from '../core/errors.ts'
+import type { OutgoingMessage } from './publish-options.ts'
+
+const makeWorld = useWorlds()
+const numbers = (count: number): string[] => Array.from({ length: count }, (_, index) => String(index))
+const messages = (count: number, qos: 0 | 1 | 2 = 1): OutgoingMessage[] =>
+  numbers(count).map((payload) => ({ topic: 'a', payload, qos }))
+
+describe.each(VERSIONS)('publishAll() in %s', (version) => {
+  it.each([0, 1, 2] as const)(
+    'takes an iterable of QoS %i and resolves when all are acknowledged',
+    async (qos) => {
+      const world = makeWorld(version)
+      const client = await world.connected()
+      const { seen, handler } = texts()
+      await client.subscribe('a', { qos: 2 }, handler)
+      expect(await client.publishAll(messages(100, qos))).toEqual({ published: 100, failed: 0, failures: [] })
+      await world.settle()
+      expect(seen).toEqual(numbers(100))
+      expect(client.pending).toEqual([])
+    },
+  )
+
+  it('waits for the last acknowledgement', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback', { nth: 3 }).delay(1_000)
+    const client = await world.connected()
+    const all = outcomeOf(client.publishAll(messages(3)))
+    await world.advance(999)
+    expect(all.state).toBe('pending')
+    await world.advance(1)
+    expect(all).toMatchObject({ state: 'resolved', value: { published: 3 } })
+  })
+
+  it('takes an async iterable', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    async function* generate(): AsyncGenerator<OutgoingMessage> {
+      for (const message of messages(10)) {
+        await Promise.resolve()
+        yield message
+      }
+    }
+    expect(await client.publishAll(generate())).toMatchObject({ published: 10 })
+  })
+
+  it('an empty iterable, offline too', async () => {
+    const world = makeWorld(version)
+    expect(await world.client().publishAll([])).toEqual({ published: 0, failed: 0, failures: [] })
+  })
+
+  it('copies a payload when it is taken: a generator may use its buffer again', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected({ maxInflight: 2 })
+    const { seen, handler } = texts()
+    await client.subscribe('a', { qos: 2 }, handler)
+    const buffer = new Uint8Array(2)
+    const text = new TextEncoder()
+    function* generate(): Generator<OutgoingMessage> {
+      for (let index = 10; index < 60; index += 1) {
+        text.encodeInto(String(index), buffer)
+        yield { topic: 'a', payload: buffer, qos: (index % 3) as 0 | 1 | 2 }
+      }
+    }
+    const { published } = await client.publishAll(generate())
+    await world.settle()
+    expect(published).toBe(50)
+    expect(seen.toSorted()).toEqual(numbers(60).slice(10))
+  })
+
+  it('keeps to its window and takes no more than it needs', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback').delay(100)
+    const client = await world.connected()
+    let taken = 0
+    function* generate(): Generator<OutgoingMessage> {
+      for (const message of messages(20)) {
+        taken += 1
+        yield message
+      }
+    }
+    const all = outcomeOf(client.publishAll(generate(), { window: 4 }))
+    await world.settle()
+    expect(taken).toBeLessThanOrEqual(5)
+    expect(client.pending).toHaveLength(4)
+    let most = 0
+    for (let round = 0; round < 10; round += 1) {
+      await world.advance(50)
+      most = Math.max(most, client.pending.length)
+    }
+    expect(all).toMatchObject({ state: 'resolved', value: { published: 20 } })
+    expect(most).toBe(4)
+  })
+
+  it('options of the call are defaults for each message', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    await client.publishAll(
+      [
+        { topic: 'a', payload: '' },
+        { topic: 'b', payload: '', qos: 0, retain: false },
+      ],
+      {
+        qos: 1,
+        retain: true,
+      },
+    )
+    expect(world.got('publish').map(({ qos, retain }) => [qos, retain])).toEqual([
+      [1, true],
+      [0, false],
+    ])
+  })
+
+  it('single failures are told by index and do not reject it', async () => {
+    const world = makeWorld(version, {
+      broker: { authorizePublish: (_id, { topic }) => (topic === 'no' ? 0x87 : 0) },
+    })
+    const client = await world.connected()
+    const result = await client.publishAll([
+      { topic: 'a', payload: 'x', qos: 1 },
+      { topic: 'a/#', payload: 'x', qos: 1 },
+      { topic: 'no', payload: 'x', qos: 2 },
+      { topic: 'a', payload: 7 as never, qos: 0 },
+      { topic: 'a', payload: 'x', nonsense: 1 } as never,
+      { topic: 'a', payload: 'x', qos: 2 },
+    ])
+    const expected = version === '5' ? [1, 2, 3, 4] : [1, 3, 4]
+    expect(result.published).toBe(6 - expected.length)
+    expect(result.failed).toBe(expected.length)
+    expect(new Set(result.failures.map(({ index }) => index))).toEqual(new Set(expected))
+    expect(result.failures.find(({ index }) => index === 1)?.error).toBeInstanceOf(UsageError)
+  })
+
+  it('tells the first 1,000 failures and the number of all', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const wrong = Array.from({ length: 1_500 }, () => ({ topic: '#', payload: '' }))
+    const { published, failed, failures } = await client.publishAll(wrong)
+    expect([published, failed, failures.length]).toEqual([0, 1_500, 1_000])
+    expect(failures.at(-1)?.index).toBe(999)
+  })
+
+  it('an iterator that throws rejects it after what was taken has settled', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback').delay(1_000)
+    const client = await world.connected()
+    const reason = new Error('no more')
+    function* generate(): Generator<OutgoingMessage> {
+      yield* messages(2)
+      throw reason
+    }
+    const all = outcomeOf(client.publishAll(generate()))
+    await world.advance(999)
+    expect(all.state).toBe('pending')
+    await world.advance(1)
+    expect(all.error).toBe(reason)
+    expect(client.pending).toEqual([])
+  })
+
+  it('an async iterator that rejects does, too', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const reason = new Error('no more')
+    async function* generate(): AsyncGenerator<OutgoingMessage> {
+      yield { topic: 'a', payload: 'x', qos: 1 }
+      throw reason
+    }
+    await expect(client.publishAll(generate())).rejects.toBe(reason)
+    expect(world.got('publish')).toHaveLength(1)
+  })
+
+  it('a signal rejects at once with its reason, and the iterator is left', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback').withhold()
+    const client = await world.connected()
+    let left = false
+    function* generate(): Generator<OutgoingMessage> {
+      try {
+        yield* messages(100)
+      } finally {
+        left = true
+      }
+    }
+    const controller = new AbortController()
+    const all = outcomeOf(client.publishAll(generate(), { window: 2, signal: controller.signal }))
+    await world.settle()
+    expect(left).toBe(false)
+    const reason = new Error('enough')
+    controller.abort(reason)
+    await world.settle()
+    expect(all.error).toBe(reason)
+    expect(left).toBe(true)
+    expect(world.got('publish')).toHaveLength(2)
+  })
+
+  it('a signal that has aborted takes nothing', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const reason = new Error('enough')
+    await expect(client.publishAll(messages(3), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+    await world.settle()
+    expect(world.got('publish')).toEqual([])
+  })
+
+  it('rejects with a UsageError for a bad window', async () => {
+    const client = makeWorld(version).client()
+    for (const window of [0, 1.5, -1]) {
+      await expect(client.publishAll([], { window })).rejects.toMatchObject({
+        code: 'invalid-option',
+        field: 'window',
+      })
+    }
+  })
+
+  it('waits offline, with the queue full, and goes on after connect()', async () => {
+    const world = makeWorld(version)
+    const client = world.client({ queue: { maxMessages: 5 } })
+    const all = outcomeOf(client.publishAll(messages(30)))
+    await world.settle()
+    expect(client.pending).toHaveLength(5)
+    await client.connect()
+    await world.settle()
+    expect(all).toMatchObject({ state: 'resolved', value: { published: 30, failed: 0 } })
+  })
+
+  it('goes on over a lost connection', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({ reconnect: { min: 1_000, jitter: false } })
+    world.broker.faults.onReceive('publish', { nth: 10 }).cutBefore()
+    const all = outcomeOf(client.publishAll(messages(50), { window: 5 }))
+    await world.advance(10_000)
+    expect(all).toMatchObject({ state: 'resolved', value: { published: 50, failed: 0 } })
+  })
+
+  it.each(['offline', 'connected'] as const)(
+    'disconnect() rejects it with ClosedError: %s',
+    async (where) => {
+      const world = makeWorld(version)
+      world.broker.faults.onSend('puback').withhold()
+      const client = world.durable({ queue: { maxMessages: 5 }, maxInflight: 2 })
+      if (where === 'connected') await client.connect()
+      let left = false
+      function* generate(): Generator<OutgoingMessage> {
+        try {
+          yield* messages(100)
+        } finally {
+          left = true
+        }
+      }
+      const all = outcomeOf(client.publishAll(generate()))
+      await world.settle()
+      await client.disconnect()
+      await world.settle()
+      expect(all.error).toBeInstanceOf(ClosedError)
+      expect(left).toBe(true)
+    },
+  )
+
+  it('back-pressure: QoS 0 waits for a peer that does not read', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected({ keepAlive: 0 })
+    world.link.stop()
+    let taken = 0
+    function* generate(): Generator<OutgoingMessage> {
+      const payload = new Uint8Array(10_000)
+      for (; taken < 500; taken += 1) yield { topic: 'a', payload }
+    }
+    const all = outcomeOf(client.publishAll(generate()))
+    await world.advance(1_000)
+    expect(taken).toBeLessThan(100)
+    expect(all.state).toBe('pending')
+    for (let round = 0; round < 100 && all.state === 'pending'; round += 1) {
+      world.link.go()
+      await world.settle()
+    }
+    expect(all).toMatchObject({ state: 'resolved', value: { published: 500 } })
+    expect(world.got('publish')).toHaveLength(500)
+  })
+})
+
+describe.each(VERSIONS)('writable() in %s', (version) => {
+  it('publishes what is written; closing waits for all acknowledgements', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback').delay(1_000)
+    const client = await world.connected()
+    const writer = client.writable({ qos: 1 }).getWriter()
+    await writer.write({ topic: 'a', payload: 'x' })
+    await writer.write({ topic: 'b', payload: 'y' })
+    const closed = outcomeOf(writer.close())
+    await world.settle()
+    expect(world.got('publish').map(({ topic }) => topic)).toEqual(['a', 'b'])
+    expect(closed.state).toBe('pending')
+    await world.advance(1_000)
+    expect(closed.state).toBe('resolved')
+  })
+
+  it('takes a stream by pipeTo', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    await ReadableStream.from(messages(20)).pipeTo(client.writable())
+    expect(world.got('publish')).toHaveLength(20)
+  })
+
+  it('writing waits for the window', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback').delay(1_000)
+    const client = await world.connected()
+    const writer = client.writable({ qos: 1, window: 1 }).getWriter()
+    await writer.write({ topic: 'a', payload: 'x' })
+    const second = outcomeOf(writer.write({ topic: 'b', payload: 'y' }))
+    await world.settle()
+    expect(second.state).toBe('pending')
+    await world.advance(1_000)
+    expect(second.state).toBe('resolved')
+  })
+
+  it('a failure rejects close()', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const writer = client.writable().getWriter()
+    await writer.write({ topic: '#', payload: 'x' })
+    await expect(writer.close()).rejects.toBeInstanceOf(UsageError)
+  })
+
+  it('a closed client errors the stream', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback').withhold()
+    const client = await world.connected()
+    const writer = client.writable({ qos: 1, window: 1 }).getWriter()
+    await writer.write({ topic: 'a', payload: 'x' })
+    const waiting = outcomeOf(writer.write({ topic: 'a', payload: 'y' }))
+    writer.closed.catch(() => {})
+    await world.settle()
+    await client.disconnect()
+    await world.settle()
+    expect(waiting.error).toBeInstanceOf(ClosedError)
+    await expect(writer.write({ topic: 'a', payload: 'z' })).rejects.toBeInstanceOf(ClosedError)
+  })
+
+  it('can be aborted', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const stream = client.writable({ qos: 1 })
+    await stream.abort(new Error('enough'))
+    await client.publish('a', 'x', { qos: 1 })
+  })
+
+  it('throws a UsageError for a bad window', () => {
+    expect(() => makeWorld(version).client().writable({ window: 0 })).toThrow(UsageError)
+  })
+})

@@ -1,0 +1,197 @@
+// What waits: the queue and its overflow, expiry, what is pending; rules 19, 21.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { collect, outcomeOf, useWorlds, VERSIONS } from '../../test/support/client-world.ts'
+import { RefusedError } from '../core/errors.ts'
+
+const makeWorld = useWorlds()
+
+const unhandled: unknown[] = []
+const note = (reason: unknown): void => void unhandled.push(reason)
+beforeEach(() => {
+  unhandled.length = 0
+  process.on('unhandledRejection', note)
+})
+afterEach(() => {
+  process.off('unhandledRejection', note)
+  expect(unhandled).toEqual([])
+})
+
+describe.each(VERSIONS)('the queue in %s', (version) => {
+  it.each([
+    ['maxMessages', { maxMessages: 2 }, 'xxxx'],
+    ['maxBytes', { maxBytes: 14 }, 'xxxx'],
+  ] as const)("overflow 'reject' by %s rejects the new one", async (_limit, limits, payload) => {
+    const world = makeWorld(version)
+    const client = world.client({ queue: limits })
+    const outcomes = ['a', 'b', 'c'].map((topic) => outcomeOf(client.publish(topic, payload, { qos: 1 })))
+    await world.settle()
+    expect(outcomes.map(({ state }) => state)).toEqual(['pending', 'pending', 'rejected'])
+    expect(outcomes[2]?.error).toMatchObject({ code: 'queue-full' })
+    expect(client.statistics.messagesDropped).toBe(0)
+    await client.connect()
+    await world.settle()
+    expect(world.got('publish').map(({ topic }) => topic)).toEqual(['a', 'b'])
+  })
+
+  it("overflow 'drop-newest' drops the new one, and counts it", async () => {
+    const world = makeWorld(version)
+    const client = world.client({ queue: { maxMessages: 2, overflow: 'drop-newest' } })
+    const outcomes = ['a', 'b', 'c'].map((topic) => outcomeOf(client.publish(topic, 'x', { qos: 1 })))
+    await world.settle()
+    expect(outcomes.map(({ state }) => state)).toEqual(['pending', 'pending', 'rejected'])
+    expect(outcomes[2]?.error).toMatchObject({ code: 'queue-full' })
+    expect(client.statistics.messagesDropped).toBe(1)
+  })
+
+  it("overflow 'drop-oldest' drops those that wait longest, and counts them", async () => {
+    const world = makeWorld(version)
+    const client = world.client({ queue: { maxBytes: 12, overflow: 'drop-oldest' } })
+    const failed = collect(client, 'publishFailed')
+    const outcomes = ['a', 'b', 'c'].map((topic) => outcomeOf(client.publish(topic, 'xx', { qos: 1 })))
+    outcomes.push(outcomeOf(client.publish('d', 'xxxxxx', { qos: 1 })))
+    outcomes.push(outcomeOf(client.publish('e', 'x'.repeat(20), { qos: 1 })))
+    await world.settle()
+    expect(outcomes.map(({ state }) => state)).toEqual([
+      'rejected',
+      'rejected',
+      'rejected',
+      'rejected',
+      'rejected',
+    ])
+    expect(failed.map(({ topic }) => topic)).toEqual(['a', 'b', 'c', 'd', 'e'])
+    expect(client.statistics.messagesDropped).toBe(5)
+  })
+
+  it("overflow 'wait' lets the promise wait until there is room, in order", async () => {
+    const world = makeWorld(version)
+    const client = world.client({ queue: { maxMessages: 1, overflow: 'wait' } })
+    const outcomes = ['a', 'b', 'c', 'd'].map((topic) => outcomeOf(client.publish(topic, 'x', { qos: 1 })))
+    await world.settle()
+    expect(outcomes.map(({ state }) => state)).toEqual(['pending', 'pending', 'pending', 'pending'])
+    expect(client.pending.map(({ topic }) => topic)).toEqual(['a'])
+    expect(client.statistics.incompleteOperations).toBe(4)
+    await client.connect()
+    await world.settle()
+    expect(outcomes.map(({ state }) => state)).toEqual(['resolved', 'resolved', 'resolved', 'resolved'])
+    expect(world.got('publish').map(({ topic }) => topic)).toEqual(['a', 'b', 'c', 'd'])
+  })
+
+  it("overflow 'wait': a signal, disconnect() and what can never fit end the waiting", async () => {
+    const world = makeWorld(version)
+    const client = world.durable({ queue: { maxMessages: 1, maxBytes: 100, overflow: 'wait' } })
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    const first = outcomeOf(client.publish('a', 'x', { qos: 1 }))
+    const second = outcomeOf(client.publish('b', 'x', { qos: 1, signal: controller.signal }))
+    const third = outcomeOf(client.publish('c', 'x', { qos: 1 }))
+    const fourth = outcomeOf(client.publish('d', 'x'.repeat(200), { qos: 1 }))
+    controller.abort(reason)
+    await world.settle()
+    expect(second.error).toBe(reason)
+    expect(fourth).toMatchObject({ state: 'rejected', error: { code: 'queue-full' } })
+    await client.disconnect()
+    expect(first.error).toMatchObject({ code: 'disconnected', kept: true })
+    expect(third.error).toMatchObject({ code: 'disconnected', kept: false })
+    expect(client.pending.map(({ topic }) => topic)).toEqual(['a'])
+  })
+
+  it('maxMessages 0 queues nothing', async () => {
+    const world = makeWorld(version)
+    const client = world.client({ queue: { maxMessages: 0 } })
+    await expect(client.publish('a', 'x', { qos: 1 })).rejects.toMatchObject({ code: 'queue-full' })
+  })
+
+  it('a queue with room again takes more', async () => {
+    const world = makeWorld(version)
+    const client = world.client({ queue: { maxMessages: 1 } })
+    void client.publish('a', 'x', { qos: 1 })
+    await client.connect()
+    await world.settle()
+    await client.publish('b', 'x', { qos: 1 })
+    await client.publish('c', 'x', { qos: 1 })
+    expect(world.got('publish')).toHaveLength(3)
+  })
+})
+
+describe('expiry, 5', () => {
+  it('a waiting message past its interval rejects with expired (rule 21)', async () => {
+    const world = makeWorld('5')
+    const client = world.client()
+    const short = outcomeOf(client.publish('a', 'x', { qos: 1, properties: { messageExpiryInterval: 5 } }))
+    const long = outcomeOf(client.publish('b', 'x', { qos: 1, properties: { messageExpiryInterval: 100 } }))
+    const none = outcomeOf(client.publish('c', 'x', { qos: 2 }))
+    await world.advance(5_000)
+    await client.connect()
+    await world.settle()
+    expect(short.error).toBeInstanceOf(RefusedError)
+    expect(short.error).toMatchObject({ code: 'expired', local: true })
+    expect([long.state, none.state]).toEqual(['resolved', 'resolved'])
+    expect(
+      world.got('publish').map(({ topic, properties }) => [topic, properties?.messageExpiryInterval]),
+    ).toEqual([
+      ['b', 95],
+      ['c', undefined],
+    ])
+  })
+})
+
+describe.each(VERSIONS)('what is pending in %s', (version) => {
+  it('tells topic, qos, stage, time, attempts and id', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback').withhold()
+    world.broker.faults.onSend('pubcomp').withhold()
+    const client = await world.connected({ maxInflight: 2 })
+    const since = world.runtime.wallTime()
+    void client.publish('two', 'x', { qos: 2 })
+    void client.publish('one', 'x', { qos: 1 })
+    void client.publish('three', 'x', { qos: 1 })
+    await world.advance(500)
+    expect(client.pending).toEqual([
+      { topic: 'two', qos: 2, stage: 'released', since, attempts: 1, packetId: 1 },
+      { topic: 'one', qos: 1, stage: 'published', since, attempts: 1, packetId: 2 },
+      { topic: 'three', qos: 1, stage: 'queued', since, attempts: 0, packetId: undefined },
+    ])
+    expect(client.statistics).toMatchObject({
+      incompleteOperations: 3,
+      unackedOperations: 2,
+      incompleteBytes: '..two..one..three'.length + 3,
+      unackedBytes: '..two..one'.length + 2,
+    })
+  })
+})
+
+describe('large numbers', () => {
+  it('the defaults are 65,535 messages and 64 MiB', async () => {
+    const world = makeWorld('3.1.1')
+    const client = world.client()
+    let rejected: unknown
+    client.on('publishFailed', ({ error }) => (rejected ??= error))
+    const payload = new Uint8Array(1_048_576)
+    for (let index = 0; index < 63; index += 1)
+      void client.publish('a', payload, { qos: 1, payload: 'borrowed' })
+    expect(rejected).toBeUndefined()
+    void client.publish('a', payload, { qos: 1, payload: 'borrowed' })
+    expect(rejected).toMatchObject({ code: 'queue-full' })
+    const many = world.client({ clientId: 'many' })
+    let full: unknown
+    many.on('publishFailed', ({ error }) => (full ??= error))
+    for (let index = 0; index < 65_535; index += 1) void many.publish('a', '', { qos: 1 })
+    expect(full).toBeUndefined()
+    void many.publish('a', '', { qos: 1 })
+    expect(full).toMatchObject({ code: 'queue-full' })
+  })
+
+  it('packet ids count upward from 1 and skip those in use (rule 19)', async () => {
+    const world = makeWorld('5')
+    world.broker.faults.onSend('puback', { times: 1 }).withhold()
+    const client = await world.connected({ maxInflight: 100, keepAlive: 0, operationTimeout: 0 })
+    void client.publish('open', '', { qos: 1 })
+    const messages = Array.from({ length: 65_534 }, () => ({ topic: 'a', payload: '', qos: 1 as const }))
+    const { failed } = await client.publishAll(messages)
+    expect(failed).toBe(0)
+    expect(await client.publish('a', '', { qos: 1 })).toMatchObject({ packetId: 2 })
+    const ids = world.got('publish').map(({ packetId }) => packetId)
+    expect(ids.slice(0, 3)).toEqual([1, 2, 3])
+    expect(ids.slice(-2)).toEqual([65_535, 2])
+  })
+})

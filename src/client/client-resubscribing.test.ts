@@ -1,0 +1,194 @@
+// Subscriptions over reconnects, and the messages of a resumed session: rules 14, 29.
+import { describe, expect, it } from 'vitest'
+import {
+  collect,
+  outcomeOf,
+  type TestWorld,
+  texts,
+  useWorlds,
+  VERSIONS,
+} from '../../test/support/client-world.ts'
+
+const makeWorld = useWorlds()
+
+const sentFilters = (world: TestWorld): readonly string[][] =>
+  world.got('subscribe').map(({ subscriptions }) => subscriptions.map(({ filter }) => filter))
+const say = (world: TestWorld, topic: string, payload: string, qos: 0 | 1 | 2 = 0): void =>
+  world.broker.publish({ topic, payload, qos })
+
+describe.each(VERSIONS)('resubscribe in %s', (version) => {
+  it.each([
+    ['never', true, []],
+    ['never', false, []],
+    ['session-lost', true, []],
+    ['session-lost', false, [['a', 'b']]],
+    ['always', true, [['a', 'b']]],
+    ['always', false, [['a', 'b']]],
+  ] as const)("'%s' on a reconnect with Session Present %s", async (resubscribe, kept, expected) => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({ resubscribe, reconnect: { min: 1_000, jitter: false } })
+    await client.subscribe(['a', 'b'], { qos: 1 }, () => {})
+    world.broker.cutAll()
+    if (!kept) world.broker.sessions.clear()
+    await world.settle()
+    world.taken()
+    const publishing = outcomeOf(client.publish('p', 'x', { qos: 1 }))
+    await world.advance(2_000)
+    expect(publishing.state).toBe('resolved')
+    expect(sentFilters(world)).toEqual(expected)
+    const types = world.taken().filter((type) => type === 'subscribe' || type === 'publish')
+    expect(types).toEqual([...expected.map(() => 'subscribe'), 'publish'])
+  })
+
+  it('resubscribe() sends all filters again and tells each', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected({ maxFiltersPerSubscribe: 2 })
+    expect(await client.resubscribe()).toEqual([])
+    await client.subscribe({ a: { qos: 1 }, b: { qos: 2 }, $share: {} }, () => {})
+    await client.subscribe('$share/g/c', () => {})
+    world.taken()
+    const before = world.got('subscribe').length
+    const results = await client.resubscribe()
+    expect(results).toEqual([
+      { filter: 'a', reasonCode: 1, grantedQos: 1 },
+      { filter: 'b', reasonCode: 2, grantedQos: 2 },
+      { filter: '$share', reasonCode: 0, grantedQos: 0 },
+      { filter: '$share/g/c', reasonCode: 0, grantedQos: 0 },
+    ])
+    expect(before).toBe(0)
+    expect(sentFilters(world)).toEqual([
+      ['a', 'b'],
+      ['$share', '$share/g/c'],
+    ])
+  })
+
+  it('a renewal that is refused raises error', async () => {
+    let refuses = false
+    const world = makeWorld(version, {
+      broker: { authorizeSubscribe: (_id, { qos }) => (refuses ? 0x80 : qos) },
+    })
+    const client = await world.connected({ reconnect: { min: 1_000, jitter: false } })
+    const errors = collect(client, 'error')
+    await client.subscribe('a', () => {})
+    refuses = true
+    world.broker.cutAll()
+    await world.advance(2_000)
+    expect(errors).toMatchObject([{ error: { code: 'subscribe-refused', reasonCode: 0x80 } }])
+  })
+})
+
+it('5: subscriptions are renewed with the properties that each had', async () => {
+  const world = makeWorld('5')
+  const client = await world.connected({ reconnect: { min: 1_000, jitter: false } })
+  await client.subscribe(['a', 'b'], { properties: { subscriptionIdentifier: 1 } })
+  await client.subscribe('c', { properties: { subscriptionIdentifier: 2 } })
+  await client.subscribe('d')
+  world.fromClient.length = 0
+  world.broker.cutAll()
+  await world.advance(2_000)
+  const sent = world
+    .got('subscribe')
+    .map(({ subscriptions, properties }) => [
+      subscriptions.map(({ filter }) => filter),
+      properties?.subscriptionIdentifiers,
+    ])
+  expect(sent).toEqual([
+    [['a', 'b'], [1]],
+    [['c'], [2]],
+    [['d'], undefined],
+  ])
+})
+
+describe.each(VERSIONS)('a resumed session in %s (rule 29)', (version) => {
+  async function worldWithMessages(texts: readonly string[]): Promise<TestWorld> {
+    const world = makeWorld(version)
+    const before = await world.connectedDurable()
+    await before.subscribe('a', { qos: 2 })
+    await before.disconnect()
+    for (const text of texts) say(world, 'a', text, 1)
+    say(world, 'a', 'exactly', 2)
+    return world
+  }
+
+  it('a route before connect() gets what waits, and nothing before the task after connect() resolved', async () => {
+    const world = await worldWithMessages(['one', 'two'])
+    const client = world.durable()
+    const order: string[] = []
+    client.route('a', (message) => void order.push(message.text()))
+    await client.connect()
+    order.push('connected')
+    await Promise.resolve()
+    order.push('microtask')
+    await world.settle()
+    expect(order).toEqual(['connected', 'microtask', 'one', 'two', 'exactly'])
+    expect(sentFilters(world)).toEqual([['a']])
+  })
+
+  it('a handler that is attached right after connect() gets them, too', async () => {
+    const world = await worldWithMessages(['one'])
+    const client = world.durable()
+    await client.connect()
+    const { seen, handler } = texts()
+    client.route('a', handler)
+    await world.settle()
+    expect(seen).toEqual(['one', 'exactly'])
+  })
+
+  it.each(['route', 'subscribe', 'message', 'messages'] as const)(
+    'a %s that comes within unmatchedTimeout gets them',
+    async (how) => {
+      const world = await worldWithMessages(['one'])
+      const client = world.durable()
+      const unmatched = collect(client, 'unmatched')
+      await client.connect()
+      await world.advance(4_999)
+      expect(world.got('puback')).toEqual([])
+      const { seen, handler } = texts()
+      if (how === 'route') client.route('a', handler)
+      else if (how === 'subscribe') void client.subscribe('a', { qos: 2 }, handler)
+      else if (how === 'message') client.on('message', handler)
+      else {
+        void (async () => {
+          for await (const message of client.messages('a', { qos: 2 })) handler(message)
+        })()
+      }
+      await world.settle()
+      expect(seen).toEqual(['one', 'exactly'])
+      expect(world.got('puback')).toHaveLength(1)
+      await world.advance(10_000)
+      expect(unmatched).toEqual([])
+    },
+  )
+
+  it('what nobody wants is acknowledged, counted and raised as unmatched after unmatchedTimeout', async () => {
+    const world = await worldWithMessages(['one'])
+    const client = world.durable({ unmatchedTimeout: 1_000 })
+    const unmatched = collect(client, 'unmatched')
+    await client.connect()
+    await world.advance(999)
+    expect(unmatched).toEqual([])
+    expect(world.got('puback')).toEqual([])
+    await world.advance(1)
+    expect(unmatched.map(({ message }) => message.text())).toEqual(['one', 'exactly'])
+    expect(world.got('puback')).toHaveLength(1)
+    expect(world.got('pubcomp')).toHaveLength(1)
+    expect(client.statistics.messagesUnmatched).toBe(2)
+    say(world, 'a', 'later', 1)
+    await world.settle()
+    expect(unmatched).toHaveLength(3)
+  })
+
+  it('what waited when the connection was lost comes again', async () => {
+    const world = await worldWithMessages(['one'])
+    const client = world.durable({ reconnect: { min: 1_000, jitter: false } })
+    await client.connect()
+    await world.advance(1_000)
+    world.broker.cutAll()
+    await world.settle()
+    const { seen, handler } = texts()
+    client.route('a', handler)
+    await world.advance(2_000)
+    expect(seen).toEqual(['one', 'exactly'])
+    expect(world.broker.openExchanges).toEqual([])
+  })
+})

@@ -1,0 +1,266 @@
+// Sessions: what a lost connection does to publishes, and stores; rules 14, 16, 33.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { collect, outcomeOf, record, texts, useWorlds, VERSIONS } from '../../test/support/client-world.ts'
+import { ClosedError } from '../core/errors.ts'
+import { memoryStore } from '../store/memory.ts'
+
+const makeWorld = useWorlds()
+
+const unhandled: unknown[] = []
+const note = (reason: unknown): void => void unhandled.push(reason)
+beforeEach(() => {
+  unhandled.length = 0
+  process.on('unhandledRejection', note)
+})
+afterEach(() => {
+  process.off('unhandledRejection', note)
+  expect(unhandled).toEqual([])
+})
+
+describe.each(VERSIONS)('a lost connection in %s', (version) => {
+  it('a resumed session: PUBRELs, then PUBLISHes with DUP in first order, then what waits (rule 14)', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('pubcomp', { times: 1 }).withhold()
+    world.broker.faults.onSend('puback', { times: 2 }).withhold()
+    const client = await world.connectedDurable({ reconnect: { min: 1_000, jitter: false } })
+    const two = outcomeOf(client.publish('two', 'x', { qos: 2 }))
+    await world.settle()
+    const one = outcomeOf(client.publish('one', 'x', { qos: 1 }))
+    const other = outcomeOf(client.publish('other', 'x', { qos: 1 }))
+    await world.settle()
+    world.taken()
+    world.broker.cutAll()
+    await world.settle()
+    const late = outcomeOf(client.publish('late', 'x', { qos: 1 }))
+    await world.advance(2_000)
+    expect([two.state, one.state, other.state, late.state]).toEqual([
+      'resolved',
+      'resolved',
+      'resolved',
+      'resolved',
+    ])
+    const packets = world.fromClient.filter(({ type }) => type === 'pubrel' || type === 'publish')
+    expect(
+      packets.map((packet) => (packet.type === 'publish' ? [packet.topic, packet.dup] : packet.type)),
+    ).toEqual(['pubrel', ['one', true], ['other', true], ['late', false]])
+  })
+
+  it('a lost session: QoS 1 is sent anew, QoS 2 that was on the wire is unknown (rule 16)', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('pubrec', { times: 1 }).withhold()
+    world.broker.faults.onSend('puback', { times: 1 }).withhold()
+    const client = await world.connectedDurable({ reconnect: { min: 1_000, jitter: false } })
+    const two = outcomeOf(client.publish('two', 'x', { qos: 2 }))
+    const one = outcomeOf(client.publish('one', 'x', { qos: 1 }))
+    await world.settle()
+    world.broker.cutAll()
+    world.broker.sessions.clear()
+    await world.settle()
+    const unsent = outcomeOf(client.publish('unsent', 'x', { qos: 2 }))
+    await world.advance(2_000)
+    expect(two.error).toBeInstanceOf(ClosedError)
+    expect(two.error).toMatchObject({ code: 'outcome-unknown', kept: false })
+    expect([one.state, unsent.state]).toEqual(['resolved', 'resolved'])
+    expect(world.got('publish').map(({ topic, dup }) => [topic, dup])).toEqual([
+      ['two', false],
+      ['one', false],
+      ['one', false],
+      ['unsent', false],
+    ])
+  })
+
+  it("a lost session with onSessionLost 'fail': what was sent rejects, what was not is sent (rule 16)", async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback', { times: 1 }).withhold()
+    const client = await world.connectedDurable({
+      onSessionLost: 'fail',
+      reconnect: { min: 1_000, jitter: false },
+    })
+    const one = outcomeOf(client.publish('one', 'x', { qos: 1 }))
+    await world.settle()
+    world.broker.cutAll()
+    world.broker.sessions.clear()
+    await world.settle()
+    const unsent = outcomeOf(client.publish('unsent', 'x', { qos: 1 }))
+    await world.advance(2_000)
+    expect(one).toMatchObject({ state: 'rejected', error: { code: 'session-lost' } })
+    expect(unsent.state).toBe('resolved')
+  })
+
+  it('a clean session that was lost is the same case (rule 16)', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback', { times: 1 }).withhold()
+    const client = await world.connected({ reconnect: { min: 1_000, jitter: false } })
+    const one = outcomeOf(client.publish('one', 'x', { qos: 1 }))
+    await world.settle()
+    world.broker.cutAll()
+    await world.advance(2_000)
+    expect(one.state).toBe('resolved')
+    expect(world.got('publish').map(({ dup }) => dup)).toEqual([false, false])
+  })
+})
+
+describe("until: 'stored'", () => {
+  it.each(VERSIONS)('%s: resolves when the store has it; the outcome is an event', async (version) => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback').delay(1_000)
+    const client = await world.connectedDurable({ store: memoryStore() })
+    const settled = collect(client, 'deliverySettled')
+    expect(await client.publish('a', 'x', { qos: 1, until: 'stored' })).toEqual({
+      packetId: undefined,
+      reasonCode: 0,
+    })
+    expect(client.pending).toHaveLength(1)
+    await world.advance(1_000)
+    expect(settled).toMatchObject([{ delivery: { topic: 'a', qos: 1 }, error: undefined }])
+  })
+
+  it.each(VERSIONS)('%s: a later refusal is in the event', async (version) => {
+    const world = makeWorld(version, { broker: { authorizePublish: () => 0x87 } })
+    const client = await world.connectedDurable({ store: memoryStore() })
+    const events = record(client, 'deliverySettled', 'publishFailed')
+    await client.publish('a', 'x', { qos: 1, until: 'stored' })
+    await world.settle()
+    expect(events).toHaveLength(1)
+    const error = version === '5' ? { reasonCode: 0x87 } : undefined
+    expect(events[0]).toMatchObject({ name: 'deliverySettled', event: { error } })
+  })
+
+  it.each(VERSIONS)('%s: before connect() it waits for the store to be opened', async (version) => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback').withhold()
+    const client = world.durable({ store: memoryStore() })
+    const published = outcomeOf(client.publish('a', 'x', { qos: 1, until: 'stored' }))
+    await world.settle()
+    expect(published.state).toBe('pending')
+    await client.connect()
+    await world.settle()
+    expect(published).toMatchObject({ state: 'resolved', value: { packetId: undefined, reasonCode: 0 } })
+  })
+
+  it.each(VERSIONS)('%s: what waits for room in the queue is not stored yet', async (version) => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback', { times: 1 }).delay(1_000)
+    const client = await world.connectedDurable({
+      store: memoryStore(),
+      maxInflight: 1,
+      queue: { maxMessages: 1, overflow: 'wait' },
+    })
+    const outcomes = ['a', 'b', 'c'].map((topic) =>
+      outcomeOf(client.publish(topic, 'x', { qos: 1, until: 'stored' })),
+    )
+    await world.settle()
+    expect(outcomes.map(({ state }) => state)).toEqual(['resolved', 'resolved', 'pending'])
+    await world.advance(1_000)
+    expect(outcomes[2]?.state).toBe('resolved')
+  })
+
+  it.each(VERSIONS)('%s: without a store it is the acknowledgement', async (version) => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    expect(await client.publish('a', 'x', { qos: 1, until: 'stored' })).toMatchObject({ packetId: 1 })
+  })
+})
+
+describe.each(VERSIONS)('a failing store in %s (rule 33)', (version) => {
+  it('rejects the publish before anything is sent, and recovers', async () => {
+    const world = makeWorld(version)
+    const store = memoryStore()
+    let fails = false
+    const append = store.append.bind(store)
+    const replace = store.replace.bind(store)
+    store.append = (records) => (fails ? Promise.reject(new Error('disk full')) : append(records))
+    store.replace = (records) => (fails ? Promise.reject(new Error('disk full')) : replace(records))
+    const client = await world.connectedDurable({ store })
+    const errors = collect(client, 'error')
+    await world.settle()
+    fails = true
+    for (const qos of [1, 2] as const) {
+      const error = await client.publish('a', 'x', { qos }).catch((reason: unknown) => reason)
+      expect(error).toMatchObject({ code: 'store-failed', cause: { message: 'disk full' } })
+    }
+    expect(world.got('publish')).toEqual([])
+    expect(errors.length).toBeGreaterThanOrEqual(2)
+    for (const { error } of errors) expect(error.code).toBe('store-failed')
+    fails = false
+    await client.publish('a', 'x', { qos: 2 })
+    expect(client.state).toBe('connected')
+    expect(world.got('publish')).toHaveLength(1)
+  })
+
+  it('leaves PUBREC unsent, drops the connection and recovers by back-off', async () => {
+    const world = makeWorld(version)
+    const store = memoryStore()
+    let fails = false
+    const append = store.append.bind(store)
+    const replace = store.replace.bind(store)
+    store.append = (records) => (fails ? Promise.reject(new Error('disk full')) : append(records))
+    store.replace = (records) => (fails ? Promise.reject(new Error('disk full')) : replace(records))
+    const client = await world.connectedDurable({ store, reconnect: { min: 1_000, jitter: false } })
+    collect(client, 'error')
+    const lost = collect(client, 'disconnected')
+    const { seen, handler } = texts()
+    await client.subscribe('a', { qos: 2 }, handler)
+    await world.settle()
+    fails = true
+    world.broker.publish({ topic: 'a', payload: 'x', qos: 2 })
+    await world.settle()
+    expect(world.got('pubrec')).toEqual([])
+    expect(lost).toMatchObject([{ error: { code: 'store-failed' }, willReconnect: true }])
+    fails = false
+    await world.advance(2_000)
+    await world.settle()
+    expect(client.state).toBe('connected')
+    expect(world.broker.openExchanges).toEqual([])
+    expect(seen.length).toBeGreaterThanOrEqual(1)
+  })
+
+  it('that cannot be opened fails the attempt', async () => {
+    const world = makeWorld(version)
+    const store = memoryStore()
+    await store.open()
+    await expect(world.durable({ store }).connect()).rejects.toMatchObject({ code: 'store-in-use' })
+    expect(world.link.attempts).toEqual([])
+  })
+})
+
+describe.each(VERSIONS)('a durable session over two clients in %s', (version) => {
+  it('is handed on by a memory store: what is owed, the client id, and received ids', async () => {
+    const world = makeWorld(version)
+    const store = memoryStore()
+    const options = { store, clientId: undefined }
+    const before = await world.connectedDurable(options)
+    const { clientId } = before
+    world.broker.faults.onSend('puback', { times: 1 }).withhold()
+    const sent = outcomeOf(before.publish('sent', 'x', { qos: 1 }))
+    await world.settle()
+    await before.disconnect()
+    expect(sent.error).toMatchObject({ code: 'disconnected', kept: true })
+    const after = world.durable(options)
+    expect(after.pending).toEqual([])
+    const settled = collect(after, 'deliverySettled')
+    const waiting = outcomeOf(after.publish('waiting', 'x', { qos: 1 }))
+    const result = await after.connect()
+    expect(result).toMatchObject({ sessionPresent: true, adopted: false })
+    expect(after.clientId).toBe(clientId)
+    await world.settle()
+    expect(waiting.state).toBe('resolved')
+    expect(settled).toMatchObject([{ delivery: { topic: 'sent', attempts: 2 }, error: undefined }])
+    expect(world.got('publish').map(({ topic, dup }) => [topic, dup])).toEqual([
+      ['sent', false],
+      ['sent', true],
+      ['waiting', false],
+    ])
+  })
+
+  it('is refused to two clients at once, and to another client id', async () => {
+    const world = makeWorld(version)
+    const store = memoryStore()
+    const first = await world.connectedDurable({ store })
+    await expect(world.durable({ store }).connect()).rejects.toMatchObject({ code: 'store-in-use' })
+    await first.disconnect()
+    const other = world.durable({ store, clientId: 'other' })
+    await expect(other.connect()).rejects.toMatchObject({ code: 'invalid-option', field: 'clientId' })
+    await world.durable({ store }).connect()
+  })
+})
