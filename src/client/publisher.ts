@@ -181,6 +181,8 @@ export class Publisher {
       this.#untilStored.shift()
       if (!(owner instanceof Caller)) continue
       next.owner = undefined
+      // The store keeps its word: no time-out gives the message up.
+      next.timeout = 0
       owner.resolve({ packetId: undefined, reasonCode: 0 })
     }
   }

@@ -28,6 +28,8 @@ export interface Sent {
   arrivals: number
   /** The life of the process in which it arrived last. */
   life: number
+  /** It may be handed over again: its handler had not finished when the store was closed. */
+  mayRepeat: boolean
   /** The receiver's PUBREC has arrived at the sender: it may not be handed over again. */
   isReceived: boolean
   completed: number
@@ -71,6 +73,7 @@ export class Oracle {
       isExempt: false,
       arrivals: 0,
       life: 0,
+      mayRepeat: false,
       isReceived: false,
       completed: 0,
     }
@@ -117,13 +120,14 @@ export class Oracle {
   }
 
   /**
-   * A store was closed, or its process died: what it had refused may be in it all the same, whole, and what a
-   * handler had not finished is not in it.
+   * A store was closed, or its process died. What it had refused may be in it all the same, whole; what no handler
+   * had finished is not in it, nor is what it failed to take. So the former may arrive and the latter again.
    */
-  doubt(): void {
+  doubt(mayLack: boolean): void {
     for (const message of this.#sent) {
-      if (message.completed === 0) message.life = 0
-      if (message.outcome === 'none' && message.reason === 'store-failed') message.outcome = 'unknown'
+      const { outcome, reason, direction, completed } = message
+      if (outcome === 'none' && reason === 'store-failed') message.outcome = 'unknown'
+      if (direction === 'down' && (completed === 0 || mayLack)) message.mayRepeat = true
     }
   }
 
@@ -158,7 +162,8 @@ export class Oracle {
 
   /** A process that died before it had recorded a message may be handed it again, rule 18. */
   #checkTwice(message: Sent, life: number): void {
-    const isLegal = message.direction === 'down' && message.life < life && !message.isReceived
+    const { direction, isReceived, mayRepeat } = message
+    const isLegal = direction === 'down' && (mayRepeat || (message.life < life && !isReceived))
     if (!isLegal) this.#complain('I3', message, 'arrived twice')
   }
 

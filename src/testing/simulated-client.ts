@@ -21,6 +21,8 @@ export interface ClientWorld {
   readonly life: number
   /** It has connected. */
   readonly connected: () => void
+  /** It has disconnected, and its store is closed. */
+  readonly closed: () => void
 }
 
 /** What a failed publish says of its effect. */
@@ -67,6 +69,10 @@ export class SimulatedClient {
     return this.#unsettled.size + this.#calls + this.#client.pending.length + (this.isSubscribed ? 0 : 1)
   }
 
+  get isConnected(): boolean {
+    return this.#client.state === 'connected'
+  }
+
   get timers(): number {
     return this.#process.timers
   }
@@ -77,7 +83,7 @@ export class SimulatedClient {
     const qos = ([0, 1, 1, 2, 2] as const)[Math.floor(random() * 5)] ?? 0
     const message = oracle.publish('up', `up/${Math.floor(random() * 2)}`, qos, Math.floor(random() * 30))
     const untilStored = qos > 0 && random() < 0.3
-    const timeout = random() < 0.05 ? 300 : undefined
+    const timeout = !untilStored && random() < 0.05 ? 300 : undefined
     const properties = version === '5' ? { userProperties: [['id', `${message.id}`]] as const } : undefined
     const options = { qos, until: untilStored ? 'stored' : 'acknowledged', timeout, properties } as const
     this.#unsettled.add(message)
@@ -105,7 +111,7 @@ export class SimulatedClient {
     this.#calls += 1
     this.#client.disconnect({ drain }).then(() => {
       this.#calls -= 1
-      this.#world.oracle.doubt()
+      this.#world.closed()
       if (this.#process.isAlive) this.#connect()
     }, this.#unexpected)
   }

@@ -79,6 +79,7 @@ class Simulation {
   /** What the broker has under way to the client, by packet identifier. */
   readonly #underWay = new Map<number, number>()
   #isSubscribed = false
+  #subscribing = 0
 
   constructor(seed: number, scenario: SimulationScenario) {
     const runtime = new VirtualRuntime({ seed: Math.imul(seed + 1, 0x9e3779b1) >>> 0 })
@@ -149,6 +150,7 @@ class Simulation {
         wire: this.#wire,
         oracle: this.#oracle,
         life: this.#lives,
+        closed: () => this.#oracle.doubt(this.#storeFaults),
         connected: () => {
           if (this.#calmUntil < Infinity) return
           this.#calmUntil = this.#runtime.now() + CALM
@@ -213,7 +215,7 @@ class Simulation {
   }
 
   #loseSession(): void {
-    if (!this.#broker.sessions.has(CLIENT_ID) || this.#client === undefined) return
+    if (!this.#broker.sessions.has(CLIENT_ID) || this.#client?.isConnected !== true) return
     this.#counts.sessionLost += 1
     this.#calmUntil = Infinity
     this.#isSubscribed = false
@@ -226,7 +228,7 @@ class Simulation {
     const client = this.#client
     if (client === undefined || !client.isSubscribed) return
     this.#counts.disconnected += 1
-    this.#oracle.doubt()
+    this.#oracle.doubt(this.#storeFaults)
     client.reconnect(this.#runtime.random() < 0.5 ? 0 : 200)
     await this.#runtime.advance(100)
   }
@@ -240,13 +242,16 @@ class Simulation {
     this.#counts[kind === 'power' ? 'powerLoss' : 'processCrash'] += 1
     this.#client?.die()
     this.#client = undefined
-    this.#oracle.doubt()
+    this.#oracle.doubt(false)
     this.#runtime.setTimer(() => this.#start(), 10 + this.#runtime.random() * 1_000)
   }
 
   #watch(direction: 'in' | 'out', packet: { type: string }): void {
-    const { type, packetId, payload, reasonCode } = packet as Watched
-    if (direction === 'out' && type === 'suback') this.#isSubscribed = true
+    const { type, packetId, payload, reasonCode, subscriptions: filters } = packet as Watched
+    if (type === 'subscribe' && filters.some(({ filter }) => filter === 'down/#')) {
+      this.#subscribing = packetId
+    }
+    if (direction === 'out' && type === 'suback' && packetId === this.#subscribing) this.#isSubscribed = true
     if (direction === 'out' && type === 'publish' && packetId > 0) {
       this.#underWay.set(packetId, Number(TEXT.decode(payload).split(' ', 2)[1]))
     }
@@ -307,6 +312,7 @@ interface Watched {
   readonly packetId: number
   readonly payload: Uint8Array
   readonly reasonCode: number
+  readonly subscriptions: readonly { readonly filter: string }[]
 }
 
 const TEXT = new TextDecoder()

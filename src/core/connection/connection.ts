@@ -102,13 +102,8 @@ export class Connection {
   /** Whether an answer of the server is awaited, which would be lost sight of if reading stopped, rule 31. */
   get awaitsAnswer(): boolean {
     const { published, released } = this.session
-    const deliveries = published.size + released.size
-    return (
-      deliveries > 0 ||
-      this.#operations.size > 0 ||
-      this.#keepAlive.awaitsAnswer ||
-      this.#authentication.isOpen
-    )
+    const isOwed = published.size + released.size > 0 || this.#operations.size > 0
+    return isOwed || this.#keepAlive.awaitsAnswer || this.#authentication.isOpen
   }
 
   // What happened.
@@ -298,9 +293,8 @@ export class Connection {
 
   /** The application is done with a message of QoS 1 or 2; at 2 the session notes it after the end, too (rule 18). */
   acknowledge(message: IncomingMessage, reasonCode = 0): void {
-    const code = this.#codec.hasProperties ? reasonCode : 0
-    if (this.#state === 'connected') this.#receiving?.acknowledge(message, code)
-    else if (message.qos === 2) this.session.handle(message.packetId, message.serial, code)
+    const isConnected = this.#state === 'connected'
+    this.#receiving?.acknowledge(message, this.#codec.hasProperties ? reasonCode : 0, isConnected)
   }
 
   /** Nobody waits for the delivery any more. */
