@@ -14,27 +14,19 @@ import { ConnectionError, MqttError, ProtocolError, RefusedError, violation } fr
 import type { Codec } from '../packets/codec.ts'
 import type { IncomingMessage } from '../packets/publish.ts'
 import { describeReasonCode } from '../packets/reason-codes.ts'
-import type {
-  ConnackPacket,
-  ControlPacket,
-  DisconnectPacket,
-  Properties,
-  SubackPacket,
-  UnsubackPacket,
-} from '../packets/types.ts'
+import type { ConnackPacket, ControlPacket, DisconnectPacket, Properties } from '../packets/types.ts'
 import type { Delivery, OutgoingPublish } from '../session/deliveries.ts'
 import type { Records } from '../session/journal.ts'
 import type { Session } from '../session/session.ts'
-import { Authentication } from './authentication.ts'
+import { Asking } from './asking.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import { Deadlines } from './deadlines.ts'
 import { DurableOutput } from './durable-output.ts'
 import type { ConnectionEvent } from './events.ts'
-import { KeepAlive } from './keep-alive.ts'
 import type { ConnectionState } from './legal-packets.ts'
 import { type NegotiatedSettings, negotiate } from './negotiated.ts'
 import { connackFault, inItsWords } from './opening.ts'
-import { type Operation, Operations } from './operations.ts'
+import type { Operation } from './operations.ts'
 import { PacketSource, type ReceivedPacket } from './packet-source.ts'
 import { PacketWriter } from './packet-writer.ts'
 import { Publishing } from './publishing.ts'
@@ -48,14 +40,12 @@ export class Connection {
   readonly #options: ConnectionOptions
   readonly #source: PacketSource
   readonly #writer: PacketWriter
-  readonly #authentication: Authentication
   readonly #deadlines = new Deadlines()
 
   #state: ConnectionState
   #events: ConnectionEvent[] = []
-  #keepAlive: KeepAlive
+  #asking: Asking
   #durable: DurableOutput
-  #operations: Operations
   #publishing: Publishing | undefined = undefined
   #receiving: Receiving | undefined = undefined
   #resumed = false
@@ -71,11 +61,8 @@ export class Connection {
     this.#now = now
     this.#source = new PacketSource(codec, options)
     this.#writer = new PacketWriter(codec, options.slabs, options.traffic)
-    const method = connect.properties?.authenticationMethod
-    this.#authentication = new Authentication(method, this.#writer)
-    this.#state = method === undefined ? 'connecting' : 'authenticating'
-    this.#keepAlive = new KeepAlive(this.#deadlines, 0, options.pingTimeout, now)
-    this.#operations = new Operations(session.ids, this.#deadlines)
+    this.#state = connect.properties?.authenticationMethod === undefined ? 'connecting' : 'authenticating'
+    this.#asking = this.#ask(0)
     this.#durable = new DurableOutput(session.journal, (output) => this.#encodeStored(output))
     this.watch(options.watched)
     this.#writer.connect(connect)
@@ -102,8 +89,7 @@ export class Connection {
   /** Whether an answer of the server is awaited, which would be lost sight of if reading stopped, rule 31. */
   get awaitsAnswer(): boolean {
     const { published, released } = this.session
-    const isOwed = published.size + released.size > 0 || this.#operations.size > 0
-    return isOwed || this.#keepAlive.awaitsAnswer || this.#authentication.isOpen
+    return published.size + released.size > 0 || this.#asking.awaitsAnswer
   }
 
   // What happened.
@@ -112,14 +98,14 @@ export class Connection {
   handleData(chunk: Uint8Array, kept: boolean, now: number): void {
     if (this.#state === 'closed') return
     this.#now = now
-    this.#keepAlive.handleReceived(now)
+    this.#asking.keepAlive.handleReceived(now)
     this.#source.push(chunk, kept)
   }
 
   /** The network has taken bytes of ours. */
   handleWritten(now: number): void {
     this.#now = now
-    this.#keepAlive.handleWritten(now)
+    this.#asking.keepAlive.handleWritten(now)
   }
 
   /** Records up to `upTo` are durable. The journal has been told. */
@@ -149,10 +135,10 @@ export class Connection {
     if (this.#state === 'closed' || !this.#reading) return this.#ping(now)
     const expected = now - this.#deadlines.stopped
     if (this.#deadlines.silence <= now) {
-      const message = `nothing came from the server within ${this.#keepAlive.timeout} ms after PINGREQ`
+      const message = `nothing came from the server within ${this.#asking.keepAlive.timeout} ms after PINGREQ`
       return this.#fail(new ConnectionError('ping-timeout', message, { phase: 'established' }))
     }
-    if (this.#deadlines.operation <= expected) this.#timeOutOperations(expected)
+    if (this.#deadlines.operation <= expected) this.#events.push(...this.#asking.overdue(expected))
     const stuck = this.#publishing?.handleTimeout(expected)
     if (stuck !== undefined) return this.#fail(stuck)
     this.#ping(now)
@@ -180,7 +166,7 @@ export class Connection {
       this.#stoppedAt = now
       this.#source.keepRest()
     }
-    this.#keepAlive.handleReading(reading, now)
+    this.#asking.keepAlive.handleReading(reading, now)
   }
 
   // What the user wants.
@@ -223,50 +209,41 @@ export class Connection {
   request(operation: Operation, now: number): void {
     this.#now = now
     if (this.#state !== 'connected') return this.#refuse(operation)
-    if (!this.#operations.begin(operation, now - this.#deadlines.stopped)) return
-    const { kind, packetId, subscriptions, filters, properties } = operation
-    if (kind === 'subscribe') this.#writer.subscribe({ type: kind, packetId, subscriptions, properties })
-    else this.#writer.unsubscribe({ type: 'unsubscribe', packetId, filters, properties })
+    this.#asking.request(operation, now)
   }
 
   /** The size of the packet that `request` would write. */
-  requestSize({ kind, subscriptions, filters, properties }: Operation): number {
-    return kind === 'subscribe'
-      ? this.#codec.subscribeSize({ type: 'subscribe', packetId: 1, subscriptions, properties })
-      : this.#codec.unsubscribeSize({ type: 'unsubscribe', packetId: 1, filters, properties })
+  requestSize(operation: Operation): number {
+    return this.#asking.requestSize(operation)
   }
 
   /** Sends PINGREQ for a `ping()` of the user's. */
   ping(operation: Operation, now: number): void {
     this.#now = now
     if (this.#state !== 'connected') return this.#refuse(operation)
-    operation.sentAt = now - this.#deadlines.stopped
-    this.#deadlines.operation = Math.min(this.#deadlines.operation, operation.deadline)
-    this.#writePing(operation, now)
+    this.#asking.ping(operation, this.#reading, now)
   }
 
   /** ms after which a `ping()` has waited too long. */
   get pingTimeout(): number {
-    return this.#keepAlive.timeout
+    return this.#asking.keepAlive.timeout
   }
 
   /** The next step of an authentication that the server asked for, 5: 4.12. */
   continueAuthentication(properties: Properties): void {
-    if (this.#state !== 'closed') this.#authentication.continue(properties)
+    if (this.#state !== 'closed') this.#asking.authentication.continue(properties)
   }
 
   /** Begins a re-authentication, 5: 4.12.1. */
   reauthenticate(operation: Operation, properties: Properties, now: number): void {
     this.#now = now
     if (this.#state !== 'connected') return this.#refuse(operation)
-    operation.sentAt = now - this.#deadlines.stopped
-    this.#deadlines.operation = Math.min(this.#deadlines.operation, operation.deadline)
-    this.#authentication.begin(operation, properties)
+    this.#asking.reauthenticate(operation, properties, now)
   }
 
   /** Whether a re-authentication is under way: the next one has to wait for its end. */
   get reauthenticates(): boolean {
-    return this.#authentication.isOpen
+    return this.#asking.authentication.isOpen
   }
 
   /** Packets are told as events from now on, or no longer. */
@@ -357,7 +334,7 @@ export class Connection {
     const chunk = this.#writer.buffer.take()
     if (chunk === undefined) return undefined
     this.#options.traffic.bytesOut += chunk.length
-    this.#keepAlive.handleSent(this.#now)
+    this.#asking.keepAlive.handleSent(this.#now)
     return chunk
   }
 
@@ -388,11 +365,11 @@ export class Connection {
         return undefined
       case 'suback':
       case 'unsuback':
-        return this.#handleAnswer(packet)
+        return this.#asking.handleAnswer(packet, this.#now)
       case 'pingresp':
-        return this.#handlePingresp()
+        return this.#asking.handlePingresp(this.#now)
       case 'auth':
-        return this.#authentication.handleAuth(packet, this.#state === 'connected')
+        return this.#asking.authentication.handleAuth(packet, this.#state === 'connected')
       case 'disconnect':
         return this.#handleDisconnect(packet)
       default:
@@ -415,13 +392,12 @@ export class Connection {
   #establish(settings: NegotiatedSettings, sessionPresent: boolean): void {
     this.settings = settings
     this.#state = 'connected'
-    this.#keepAlive = new KeepAlive(this.#deadlines, settings.keepAlive, this.#options.pingTimeout, this.#now)
     if (!sessionPresent && (this.session.established || !this.session.empty)) this.#loseSession()
     const { session } = this
     session.clientId = settings.clientId
     session.established = true
     session.journal?.session(settings.clientId, true)
-    this.#operations = new Operations(session.ids, this.#deadlines)
+    this.#asking = this.#ask(settings.keepAlive)
     const parts = {
       codec: this.#codec,
       writer: this.#writer,
@@ -445,32 +421,6 @@ export class Connection {
     this.#events.push({ type: 'sessionLost', failed })
   }
 
-  #handleAnswer(packet: SubackPacket | UnsubackPacket): Operation | undefined {
-    const kind = packet.type === 'suback' ? 'subscribe' : 'unsubscribe'
-    const { packetId, properties } = packet
-    const bare = packet.type === 'unsuback' && !this.#codec.hasProperties
-    const expected = this.session.ids.get(packetId) as Operation | undefined
-    const reasonCodes = bare ? (expected?.filters ?? []).map(() => 0) : packet.reasonCodes
-    const operation = this.#operations.answer(kind, packetId, reasonCodes.length)
-    if (operation === undefined) {
-      this.#options.traffic.unknownAcknowledgements += 1
-      return undefined
-    }
-    operation.reasonCodes = reasonCodes
-    operation.result = properties
-    const waiting = this.#operations.nextWaiting()
-    if (waiting !== undefined) this.request(waiting, this.#now)
-    return operation
-  }
-
-  #handlePingresp(): Operation | undefined {
-    const operation = this.#keepAlive.answered()
-    if (operation === undefined || operation.abandoned) return undefined
-    operation.roundTrip = this.#options.traffic.lastRoundTrip =
-      this.#now - this.#deadlines.stopped - operation.sentAt
-    return operation
-  }
-
   /** 5: 3.14; a refused re-authentication ends so, too [5 MQTT-4.12.1-2]. */
   #handleDisconnect(packet: DisconnectPacket): undefined {
     const { reasonCode, properties } = packet
@@ -481,23 +431,20 @@ export class Connection {
     return this.#close(new RefusedError('server-disconnected', message, { reasonCode, properties }), packet)
   }
 
-  #timeOutOperations(now: number): void {
-    const askers = [this.#operations, this.#keepAlive, this.#authentication]
-    for (const operation of askers.flatMap((asker) => asker.overdue(now))) {
-      const message = `no answer to ${operation.kind} came within ${operation.timeout} ms`
-      const code = operation.kind === 'ping' ? 'ping-timeout' : 'operation-timeout'
-      operation.error = new ConnectionError(code, message, { phase: 'established', outcome: 'pending' })
-      this.#events.push(operation)
-    }
-  }
-
   #ping(now: number): void {
-    if (this.#state === 'connected' && this.#keepAlive.isDue(now)) this.#writePing(undefined, now)
+    if (this.#state === 'connected') this.#asking.pingWhenDue(this.#reading, now)
   }
 
-  #writePing(operation: Operation | undefined, now: number): void {
-    this.#writer.ping()
-    this.#keepAlive.sent(operation, this.#reading, now)
+  #ask(keepAlive: number): Asking {
+    const { connect, pingTimeout, traffic } = this.#options
+    const parts = {
+      codec: this.#codec,
+      writer: this.#writer,
+      session: this.session,
+      deadlines: this.#deadlines,
+      traffic,
+    }
+    return new Asking(parts, connect.properties?.authenticationMethod, keepAlive, pingTimeout, this.#now)
   }
 
   /** Nothing is written before CONNACK or behind DISCONNECT. */
@@ -532,9 +479,7 @@ export class Connection {
   #close(error: MqttError | undefined, packet: DisconnectPacket | undefined): undefined {
     this.#state = 'closed'
     if (error !== undefined) this.#publishing?.handleEnd(this.#options.poisonLimit)
-    const waiting = [this.#operations.drain(), this.#keepAlive.drain(), this.#authentication.drain()]
-    for (const operation of waiting.flat()) {
-      if (operation.abandoned) continue
+    for (const operation of this.#asking.drain()) {
       operation.error = error
       operation.interrupted = true
       this.#events.push(operation)

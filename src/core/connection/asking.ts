@@ -1,0 +1,140 @@
+/**
+ * What this side asks of the server, and the answers: SUBSCRIBE, UNSUBSCRIBE, PINGREQ, AUTH.
+ *
+ *     request, ping, reauthenticate ─► packet … answer ─► the operation, as an event
+ */
+
+import { ConnectionError } from '../errors.ts'
+import type { Codec } from '../packets/codec.ts'
+import type { Properties, SubackPacket, UnsubackPacket } from '../packets/types.ts'
+import type { Session } from '../session/session.ts'
+import { Authentication } from './authentication.ts'
+import type { Deadlines } from './deadlines.ts'
+import { KeepAlive } from './keep-alive.ts'
+import { type Operation, Operations } from './operations.ts'
+import type { PacketWriter } from './packet-writer.ts'
+import type { Traffic } from './traffic.ts'
+
+export class Asking {
+  readonly keepAlive: KeepAlive
+  readonly authentication: Authentication
+  readonly #codec: Codec
+  readonly #writer: PacketWriter
+  readonly #session: Session
+  readonly #deadlines: Deadlines
+  readonly #traffic: Traffic
+  readonly #operations: Operations
+
+  /**
+   * @param authenticationMethod what CONNECT named
+   * @param keepAlive seconds, 0: none
+   * @param pingTimeout ms
+   */
+  constructor(
+    parts: { codec: Codec; writer: PacketWriter; session: Session; deadlines: Deadlines; traffic: Traffic },
+    authenticationMethod: string | undefined,
+    keepAlive: number,
+    pingTimeout: number,
+    now: number,
+  ) {
+    this.#codec = parts.codec
+    this.#writer = parts.writer
+    this.#session = parts.session
+    this.#deadlines = parts.deadlines
+    this.#traffic = parts.traffic
+    this.keepAlive = new KeepAlive(parts.deadlines, keepAlive, pingTimeout, now)
+    this.authentication = new Authentication(authenticationMethod, parts.writer)
+    this.#operations = new Operations(parts.session.ids, parts.deadlines)
+  }
+
+  get awaitsAnswer(): boolean {
+    return this.#operations.size > 0 || this.keepAlive.awaitsAnswer || this.authentication.isOpen
+  }
+
+  /** Sends SUBSCRIBE or UNSUBSCRIBE, now or when an id is free. */
+  request(operation: Operation, now: number): void {
+    if (!this.#operations.begin(operation, now - this.#deadlines.stopped)) return
+    const { kind, packetId, subscriptions, filters, properties } = operation
+    if (kind === 'subscribe') this.#writer.subscribe({ type: kind, packetId, subscriptions, properties })
+    else this.#writer.unsubscribe({ type: 'unsubscribe', packetId, filters, properties })
+  }
+
+  /** The size of the packet that `request` would write. */
+  requestSize({ kind, subscriptions, filters, properties }: Operation): number {
+    return kind === 'subscribe'
+      ? this.#codec.subscribeSize({ type: 'subscribe', packetId: 1, subscriptions, properties })
+      : this.#codec.unsubscribeSize({ type: 'unsubscribe', packetId: 1, filters, properties })
+  }
+
+  /** PINGREQ for a `ping()` of the user's. @param reading whether its answer would be read now */
+  ping(operation: Operation, reading: boolean, now: number): void {
+    this.#begin(operation, now)
+    this.#writePing(operation, reading, now)
+  }
+
+  /** PINGREQ of our own when it is due, rule 9. */
+  pingWhenDue(reading: boolean, now: number): void {
+    if (this.keepAlive.isDue(now)) this.#writePing(undefined, reading, now)
+  }
+
+  /** AUTH 0x19, 5: 4.12.1. */
+  reauthenticate(operation: Operation, properties: Properties, now: number): void {
+    this.#begin(operation, now)
+    this.authentication.begin(operation, properties)
+  }
+
+  /** SUBACK or UNSUBACK; the latter has no reason codes in 3.1.1. @throws ProtocolError */
+  handleAnswer(packet: SubackPacket | UnsubackPacket, now: number): Operation | undefined {
+    const kind = packet.type === 'suback' ? 'subscribe' : 'unsubscribe'
+    const { packetId, properties } = packet
+    const isBare = packet.type === 'unsuback' && !this.#codec.hasProperties
+    const expected = this.#session.ids.get(packetId) as Operation | undefined
+    const reasonCodes = isBare ? (expected?.filters ?? []).map(() => 0) : packet.reasonCodes
+    const operation = this.#operations.answer(kind, packetId, reasonCodes.length)
+    if (operation === undefined) {
+      this.#traffic.unknownAcknowledgements += 1
+      return undefined
+    }
+    operation.reasonCodes = reasonCodes
+    operation.result = properties
+    const waiting = this.#operations.nextWaiting()
+    if (waiting !== undefined) this.request(waiting, now)
+    return operation
+  }
+
+  /** PINGRESP; the `ping()` that it answers, if it is one that somebody waits for. */
+  handlePingresp(now: number): Operation | undefined {
+    const operation = this.keepAlive.answered()
+    if (operation === undefined || operation.abandoned) return undefined
+    operation.roundTrip = this.#traffic.lastRoundTrip = now - this.#deadlines.stopped - operation.sentAt
+    return operation
+  }
+
+  /** Those that have waited too long, with their errors. @param now less the time that reading was stopped */
+  overdue(now: number): Operation[] {
+    const askers = [this.#operations, this.keepAlive, this.authentication]
+    const operations = askers.flatMap((asker) => asker.overdue(now))
+    for (const operation of operations) {
+      const message = `no answer to ${operation.kind} came within ${operation.timeout} ms`
+      const code = operation.kind === 'ping' ? 'ping-timeout' : 'operation-timeout'
+      operation.error = new ConnectionError(code, message, { phase: 'established', outcome: 'pending' })
+    }
+    return operations
+  }
+
+  /** All that have no answer, when the connection ends. */
+  drain(): Operation[] {
+    const askers = [this.#operations, this.keepAlive, this.authentication]
+    return askers.flatMap((asker) => asker.drain()).filter(({ abandoned }) => !abandoned)
+  }
+
+  #begin(operation: Operation, now: number): void {
+    operation.sentAt = now - this.#deadlines.stopped
+    this.#deadlines.operation = Math.min(this.#deadlines.operation, operation.deadline)
+  }
+
+  #writePing(operation: Operation | undefined, reading: boolean, now: number): void {
+    this.#writer.ping()
+    this.keepAlive.sent(operation, reading, now)
+  }
+}
