@@ -40,5 +40,6 @@ export function createClient(url: string | URL | readonly (string | URL)[], opti
 }
 
 export { Client }
-export { fileStore } from './store/file.ts'
+export { fileStore } from './store/lazy-file.ts'
+export type { FileStore, FileStoreOptions } from './store/file.ts'
 export * from './exports.ts'

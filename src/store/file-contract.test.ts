@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { bytesOf, describeStoreContract, textOf } from '../../test/support/store-contract.ts'
 import { SimulatedDisk } from '../testing/disk.ts'
-import { fileStore, fileStoreOn } from './file.ts'
+import { fileStoreOn } from './file.ts'
+import { fileStore } from './lazy-file.ts'
 import { nodeDisk } from './node-disk.ts'
 
 for (const durability of ['process', 'power'] as const) {

@@ -17,10 +17,11 @@
  * ends, before the disk works again: then it may be there, whole.
  */
 import { resolve } from 'node:path'
-import { MqttError, UsageError } from '../core/errors.ts'
+import { MqttError } from '../core/errors.ts'
 import { codeOf, type Disk, type DiskFile } from './disk.ts'
 import { encodeHeader, encodeRecord, HEADER_BYTES, MAX_BATCH_BYTES } from './file-format.ts'
 import { type SegmentHeader, segmentName, unfinishedName } from './file-format.ts'
+import { checkFileStore } from './file-options.ts'
 import { FileLock } from './file-lock.ts'
 import { type Dropped, type NewestSegment, readLog } from './file-recovery.ts'
 import { nodeDisk } from './node-disk.ts'
@@ -53,9 +54,7 @@ const SEGMENT_BYTES = 16 * 1024 * 1024
  * The folder must not be shared by machines, nor by containers.
  */
 export function fileStore(path: string, options: FileStoreOptions = {}): FileStore {
-  if (typeof path !== 'string' || path === '') {
-    throw new UsageError('invalid-argument', 'path', 'must be the path of a folder')
-  }
+  checkFileStore(path, options)
   return fileStoreOn(nodeDisk, resolve(path), options)
 }
 
@@ -65,14 +64,8 @@ export function fileStoreOn(
   path: string,
   options: FileStoreOptions & { readonly segmentBytes?: number } = {},
 ): FileStore {
-  const { durability = 'process', segmentBytes = SEGMENT_BYTES } = options
-  if (durability !== 'process' && durability !== 'power') {
-    throw new UsageError(
-      'invalid-option',
-      'durability',
-      `must be 'process' or 'power', not ${String(durability)}`,
-    )
-  }
+  const { segmentBytes = SEGMENT_BYTES } = options
+  const durability = checkFileStore(path, options)
   return new LogStore(disk, path, durability, segmentBytes)
 }
 
