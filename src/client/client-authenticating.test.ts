@@ -240,6 +240,18 @@ describe('enhanced authentication, 5', () => {
     expect(client.state).toBe('waiting')
   })
 
+  it('a re-authentication that is larger than the server accepts rejects, and the connection stands (rule 23)', async () => {
+    const world = makeWorld('5', { broker: { ...broker, maximumPacketSize: 60 } })
+    const client = await world.connected5({ authentication: answers() })
+    await expect(client.reauthenticate('x'.repeat(60))).rejects.toMatchObject({
+      code: 'authentication-refused',
+      reasonCode: 0x95,
+      local: true,
+    })
+    await client.reauthenticate('short')
+    expect(client.state).toBe('connected')
+  })
+
   it('a re-authentication rejects when the connection is lost, also while its start() waits', async () => {
     const world = makeWorld('5', { broker })
     let finish = (): void => {}
@@ -262,7 +274,7 @@ describe('enhanced authentication, 5', () => {
     expect(early).toMatchObject({ state: 'rejected', error: { code: 'not-connected' } })
   })
 
-  it('reauthenticate() without the option, or a connection, rejects', async () => {
+  it('reauthenticate() without the option, or a connection, rejects [5 MQTT-4.12.0-7]', async () => {
     const world = makeWorld('5', { broker })
     await expect(world.client5().reauthenticate()).rejects.toMatchObject({ code: 'needs-version-5' })
     await expect(world.client5({ authentication: answers() }).reauthenticate()).rejects.toMatchObject({

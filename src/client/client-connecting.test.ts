@@ -165,18 +165,21 @@ describe.each(VERSIONS)('connect() in %s', (version) => {
       'connack',
       (world: TestWorld): void => void world.broker.faults.onSend('connack').split([1, 1, 1], 400),
     ],
-  ] as const)('fails after connectTimeout when %s (rule 1)', async (_what, phase, obstruct) => {
-    const world = makeWorld(version)
-    obstruct(world)
-    const client = world.client({ connectTimeout: 1_000 })
-    const connecting = outcomeOf(client.connect())
-    await world.advance(999)
-    expect(connecting.state).toBe('pending')
-    await world.advance(1)
-    expect(connecting).toMatchObject({ state: 'rejected', error: { code: 'connect-timeout', phase } })
-    await world.advance(2_000)
-    expect(world.broker.connections).toEqual([])
-  })
+  ] as const)(
+    'fails after connectTimeout when %s (rule 1) [3.1.1 section 3.2.0]',
+    async (_what, phase, obstruct) => {
+      const world = makeWorld(version)
+      obstruct(world)
+      const client = world.client({ connectTimeout: 1_000 })
+      const connecting = outcomeOf(client.connect())
+      await world.advance(999)
+      expect(connecting.state).toBe('pending')
+      await world.advance(1)
+      expect(connecting).toMatchObject({ state: 'rejected', error: { code: 'connect-timeout', phase } })
+      await world.advance(2_000)
+      expect(world.broker.connections).toEqual([])
+    },
+  )
 
   it('counts the asking for credentials in connectTimeout (rule 1)', async () => {
     const world = makeWorld(version)

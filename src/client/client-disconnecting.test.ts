@@ -333,7 +333,7 @@ describe('disconnect() in 5', () => {
     expect(seen).toEqual(['gone'])
   })
 
-  it('an expiry of 0 in CONNECT cannot be raised (rule 25) [5 MQTT-3.14.2-2]', async () => {
+  it('an expiry of 0 in CONNECT cannot be raised (rule 25) [5 section 3.14.2.2.2]', async () => {
     const client = await makeWorld('5').connected()
     const error = await client
       .disconnect({ properties: { sessionExpiryInterval: 10 } })
@@ -349,7 +349,7 @@ describe('disconnect() in 5', () => {
 })
 
 describe.each(VERSIONS)('destroy() in %s', (version) => {
-  it('sends no DISCONNECT: the will appears', async () => {
+  it('sends no DISCONNECT: the will appears [3.1.1 MQTT-3.1.2-8]', async () => {
     const world = makeWorld(version)
     const { seen, handler } = texts()
     const watcher = await world.connected({ clientId: 'watcher' })

@@ -113,17 +113,20 @@ describe.each(VERSIONS)('the life of a client in %s', (version) => {
     expect(lost.map((event) => event.delay)).toEqual([2_000, delay])
   })
 
-  it.each([0x84, 0x85, 0x86, 0x87])('a refusal with %i begins at max (rule 7)', async (code) => {
-    let refuses = 0
-    const world = makeWorld(version, { broker: { login: () => refuses } })
-    const client = await world.connected({ reconnect: PLAIN })
-    const failed = collect(client, 'connectFailed')
-    refuses = code
-    world.broker.cutAll()
-    await world.advance(2_000)
-    expect(failed).toMatchObject([{ error: { reasonCode: code }, delay: 128_000 }])
-    expect(failed[0]?.error).toBeInstanceOf(RefusedError)
-  })
+  it.each([0x84, 0x85, 0x86, 0x87])(
+    'a refusal with %i begins at max (rule 7) [3.1.1 MQTT-3.1.3-9] [5 MQTT-3.1.3-8]',
+    async (code) => {
+      let refuses = 0
+      const world = makeWorld(version, { broker: { login: () => refuses } })
+      const client = await world.connected({ reconnect: PLAIN })
+      const failed = collect(client, 'connectFailed')
+      refuses = code
+      world.broker.cutAll()
+      await world.advance(2_000)
+      expect(failed).toMatchObject([{ error: { reasonCode: code }, delay: 128_000 }])
+      expect(failed[0]?.error).toBeInstanceOf(RefusedError)
+    },
+  )
 
   it('but bad credentials begin at min when they are asked for anew (rule 7)', async () => {
     let refuses = 0
@@ -292,7 +295,7 @@ describe('the DISCONNECT of a server, 5', () => {
     expect(world.broker.connections).toEqual([])
   })
 
-  it.each([0x8e, 0x8a, 0x9d])('with %i it begins at max', async (code) => {
+  it.each([0x8e, 0x8a, 0x9d])('with %i it begins at max [5 section 4.11]', async (code) => {
     const world = makeWorld('5')
     const client = await world.connected({ reconnect: PLAIN })
     const lost = collect(client, 'disconnected')

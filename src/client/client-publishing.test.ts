@@ -466,7 +466,7 @@ describe('limits of the server, 5 (rule 23)', () => {
 })
 
 describe('properties, 5', () => {
-  it('all of them arrive as they were given', async () => {
+  it('all of them arrive as they were given [5 MQTT-3.3.2-4, -6, -15, -16, -17, -18, -20]', async () => {
     const world = makeWorld('5', { broker: { topicAliasMaximum: 5 } })
     const client = await world.connected5({ topicAliases: 'manual' })
     const received: unknown[] = []

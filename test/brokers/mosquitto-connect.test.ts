@@ -8,7 +8,7 @@ describeMosquitto('mosquitto accepts', 'plain', (broker) => {
   const clients = useClients(() => broker().url)
 
   describe.each(VERSIONS)('%s', (version) => {
-    it('a client, and answers its ping', async () => {
+    it('a client, and answers its ping [3.1.1 MQTT-7.0.0-2, 7.1.2-1]', async () => {
       const client = await clients.brief(version)
       expect(client.state).toBe('connected')
       expect(client.settings).toMatchObject({

@@ -108,7 +108,7 @@ describeMosquitto('mosquitto that takes little', 'tight', (broker) => {
       expect(results).toEqual([{ filter: topic, reasonCode: 1, grantedQos: 1 }])
     })
 
-    it('loses none of 500 messages of QoS 1 that are published at once', async () => {
+    it('loses none of 500 messages of QoS 1 that are published at once [3.1.1 MQTT-7.1.2-1] [5 MQTT-4.2-1]', async () => {
       const topic = unique('tight')
       const [publisher, subscriber] = [await clients.brief(version), await clients.brief(version)]
       const inbox = new Inbox()

@@ -77,10 +77,17 @@ export class Asking {
     if (this.keepAlive.isDue(now)) this.#writePing(undefined, reading, now)
   }
 
-  /** AUTH 0x19, 5: 4.12.1. */
-  reauthenticate(operation: Operation, properties: Properties, now: number): void {
+  /** AUTH 0x19, 5: 4.12.1. False: the operation is over, its error says why. */
+  reauthenticate(
+    operation: Operation,
+    properties: Properties,
+    maximumPacketSize: number,
+    now: number,
+  ): boolean {
+    operation.error = this.authentication.begin(operation, properties, maximumPacketSize)
+    if (operation.error !== undefined) return false
     this.#begin(operation, now)
-    this.authentication.begin(operation, properties)
+    return true
   }
 
   /** SUBACK or UNSUBACK; the latter has no reason codes in 3.1.1. @throws ProtocolError */

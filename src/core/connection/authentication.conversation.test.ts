@@ -138,6 +138,22 @@ describe('re-authentication', () => {
   )
 
   conversation(
+    'that is larger than the server accepts is refused here, and nothing is sent, rule 23 [5 MQTT-3.2.2-15]',
+    (c) => {
+      c.connected({ properties: { authenticationMethod, maximumPacketSize: 30 } })
+      // 2 bytes of header, 1 of reason code, 1 of length, 8 of method, 3 before the data.
+      const sized = (size: number) => ({ authenticationMethod, authenticationData: new Uint8Array(size) })
+      const large = c.user.reauthenticate(sized(16))
+      c.settles(large, { code: 'authentication-refused', error: { reasonCode: 0x95, local: true } })
+      c.sendsNothing()
+      expect(c.connection.reauthenticates).toBe(false)
+      c.user.reauthenticate(sized(15))
+      c.sends('auth', { reasonCode: 0x19 })
+    },
+    options,
+  )
+
+  conversation(
     'that is refused closes the connection [5 MQTT-4.12.1-2]',
     (c) => {
       c.connected(connack)

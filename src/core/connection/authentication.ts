@@ -1,6 +1,7 @@
 /** Enhanced authentication, 5: 4.12: the steps within CONNECT, and re-authentication later. */
 
-import { violation } from '../errors.ts'
+import { RefusedError, violation } from '../errors.ts'
+import { authSize } from '../packets/auth.ts'
 import { describeReasonCode } from '../packets/reason-codes.ts'
 import type { AuthPacket, Properties } from '../packets/types.ts'
 import type { AuthenticationStep } from './events.ts'
@@ -53,10 +54,21 @@ export class Authentication {
     return [operation]
   }
 
-  /** Begins anew on a connection that stands [5 MQTT-4.12.1-1]. */
-  begin(operation: Operation, properties: Properties): void {
+  /**
+   * Begins anew on a connection that stands [5 MQTT-4.12.1-1].
+   *
+   * @returns the error when the packet is larger than the server accepts [5 MQTT-3.2.2-15]: nothing was sent
+   */
+  begin(operation: Operation, properties: Properties, maximumPacketSize: number): RefusedError | undefined {
+    const packet: AuthPacket = { type: 'auth', reasonCode: 0x19, properties }
+    const size = authSize(packet)
+    if (size > maximumPacketSize) {
+      const message = `AUTH would take ${size} bytes, more than the server's Maximum Packet Size of ${maximumPacketSize}`
+      return new RefusedError('authentication-refused', message, { reasonCode: 0x95, local: true })
+    }
     this.#operation = operation
-    this.#writer.authenticate({ type: 'auth', reasonCode: 0x19, properties })
+    this.#writer.authenticate(packet)
+    return undefined
   }
 
   /** The re-authentication that is under way, when the connection ends. */

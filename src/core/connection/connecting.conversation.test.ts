@@ -249,7 +249,7 @@ describe('Session Present', () => {
   })
 
   conversation(
-    "for a session that nobody here knows is adopted when the user says so, rule 4 'adopt'",
+    "for a session that nobody here knows is adopted when the user says so, rule 4 'adopt' [3.1.1 section 3.2.2.2]",
     (c) => {
       c.opens({ cleanStart: false })
       c.sends('connect', { cleanStart: false })

@@ -238,7 +238,8 @@ export class Connection {
   reauthenticate(operation: Operation, properties: Properties, now: number): void {
     this.#now = now
     if (this.#state !== 'connected') return this.#refuse(operation)
-    this.#asking.reauthenticate(operation, properties, now)
+    const limit = this.settings?.maximumPacketSize ?? Infinity
+    if (!this.#asking.reauthenticate(operation, properties, limit, now)) this.#events.push(operation)
   }
 
   /** Whether a re-authentication is under way: the next one has to wait for its end. */

@@ -144,7 +144,7 @@ describe('PINGREQ', () => {
 
 describe('silence', () => {
   conversation(
-    'after PINGREQ ends the connection after min(pingTimeout, K/2), rule 10, scenario 12 [3.1.1 MQTT-3.12.4-1] [5 MQTT-3.12.4-1]',
+    'after PINGREQ ends the connection after min(pingTimeout, K/2), rule 10, scenario 12 [3.1.1 MQTT-3.12.4-1] [3.1.1 section 3.1.2.10] [5 MQTT-3.12.4-1]',
     (c) => {
       c.connected()
       c.passes(3_000)

@@ -173,7 +173,7 @@ describe('what the server does not offer', () => {
 
 describe('a message that waits', () => {
   conversation(
-    'past its Message Expiry Interval is rejected, rule 21',
+    'past its Message Expiry Interval is rejected, less the time waited it is sent, once sent it never expires, rule 21 [5 MQTT-3.3.2-6, 4.3.3-7]',
     (c) => {
       const late = c.user.publish('a', '1', { qos: 1, properties: { messageExpiryInterval: 2 } })
       c.user.publish('a', '2', { qos: 1, properties: { messageExpiryInterval: 9 } })
@@ -184,7 +184,6 @@ describe('a message that waits', () => {
       c.passes(60_000)
       c.cut()
       c.reconnected({ sessionPresent: true })
-      // Once sent it no longer expires [5 MQTT-4.3.3-7].
       c.sends('publish', { payload: '2', dup: true, properties: { messageExpiryInterval: 1 } })
     },
     V5,
@@ -193,7 +192,12 @@ describe('a message that waits', () => {
 
 describe('bytes of the server', () => {
   for (const [what, bytes, code, statement] of [
-    ['a Remaining Length of five bytes', '30 ff ff ff ff 01', 'malformed-packet', 'scenario 27'],
+    [
+      'a Remaining Length of five bytes',
+      '30 ff ff ff ff 01',
+      'malformed-packet',
+      'scenario 27 [3.1.1 section 2.2.3] [5 section 2.1.4]',
+    ],
     ['a reserved packet type', '00 00', 'malformed-packet', 'scenario 29'],
     ['CONNECT', '10 00', 'protocol-error', 'scenario 29'],
     ['SUBSCRIBE', '82 05 00 01 00 00 00', 'protocol-error', 'scenario 29'],
@@ -305,7 +309,7 @@ describe('bytes of the server', () => {
     ['a wildcard in the Response Topic', '30 08 00 01 61 04 08 00 01 23', 'protocol-error'],
   ] as const) {
     conversation(
-      `with ${what} end the connection, rule 24, scenario 56, H5`,
+      `with ${what} end the connection, rule 24, scenario 56, H5 [5 MQTT-4.13.1-1] [5 section 4.13.1]`,
       (c) => {
         c.connected()
         c.receivesBytes(bytes)
@@ -364,7 +368,7 @@ describe('bytes of the server', () => {
   })
 
   conversation(
-    'with Reason String or User Property against Request Problem Information 0 are a protocol error, 5: 3.1.2.11.7',
+    'with Reason String or User Property against Request Problem Information 0 are a protocol error [5 MQTT-3.1.2-29] [5 section 3.1.2.11.7]',
     (c) => {
       c.connected({ properties: { reasonString: 'CONNACK may' } })
       c.receives('publish', { properties: { userProperties: [['PUBLISH', 'may']] } })

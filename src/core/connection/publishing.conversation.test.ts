@@ -128,18 +128,21 @@ describe('QoS 1', () => {
     V5,
   )
 
-  conversation('is not sent again on a living connection, rule 14, scenario 47 [5 MQTT-4.4.0-1]', (c) => {
-    c.connected()
-    c.user.publish('a', 'x', { qos: 1 })
-    c.user.publish('a', 'x', { qos: 2 })
-    c.sends('publish', { packetId: 1 })
-    c.sends('publish', { packetId: 2 })
-    c.receives('pubrec', { packetId: 2 })
-    c.sends('pubrel', { packetId: 2 })
-    c.passes(3_600_000)
-    c.sendsNothing()
-    c.lives()
-  })
+  conversation(
+    'is not sent again on a living connection, rule 14, scenario 47 [3.1.1 section 4.4] [5 MQTT-4.4.0-1]',
+    (c) => {
+      c.connected()
+      c.user.publish('a', 'x', { qos: 1 })
+      c.user.publish('a', 'x', { qos: 2 })
+      c.sends('publish', { packetId: 1 })
+      c.sends('publish', { packetId: 2 })
+      c.receives('pubrec', { packetId: 2 })
+      c.sends('pubrel', { packetId: 2 })
+      c.passes(3_600_000)
+      c.sendsNothing()
+      c.lives()
+    },
+  )
 })
 
 describe('QoS 2', () => {

@@ -305,7 +305,7 @@ describe("the client's Receive Maximum", () => {
   )
 
   conversation(
-    'ends the connection by 0x93 when the server oversteps it, rule 24, scenario 52 [5 MQTT-3.3.4-9]',
+    'ends the connection by 0x93 when the server oversteps it, rule 24, scenario 52 [5 MQTT-3.3.4-9] [5 section 3.3.4]',
     (c) => {
       c.connected()
       c.receivesMessage({ qos: 1, packetId: 1 })

@@ -8,14 +8,24 @@ import { propertiesLength, readProperties, writeProperties } from './properties.
 import { describeReasonCode, isReasonCodeOf } from './reason-codes.ts'
 import type { AuthPacket } from './types.ts'
 
+/** The whole packet, fixed header included. */
+export function authSize(packet: AuthPacket): number {
+  const length = authLength(packet, propertiesLength(packet.properties))
+  return 1 + variableByteIntegerLength(length) + length
+}
+
+/** The shortest legal form: reason code 0x00 without properties has length 0. */
+function authLength({ reasonCode }: AuthPacket, properties: number): number {
+  return reasonCode === 0 && properties === 0 ? 0 : 1 + variableByteIntegerLength(properties) + properties
+}
+
 export function encodeAuth(out: OutputBuffer, packet: AuthPacket): void {
   const properties = propertiesLength(packet.properties)
-  const short = packet.reasonCode === 0 && properties === 0
-  const length = short ? 0 : 1 + variableByteIntegerLength(properties) + properties
+  const length = authLength(packet, properties)
   let at = out.reserve(5 + length)
   out.bytes[at++] = 0xf0
   at = writeVariableByteInteger(out.bytes, at, length)
-  if (!short) {
+  if (length > 0) {
     out.bytes[at++] = packet.reasonCode
     at = writeProperties(out.bytes, at, packet.properties, properties)
   }
