@@ -16,8 +16,8 @@ import {
 const sources = readSources(fileURLToPath(new URL('../src', import.meta.url)))
 const NONE: readonly string[] = []
 
-/** The two doors behind which machines of their own do the work; each verb of theirs is a few lines. */
-const DOORS: readonly string[] = ['core/connection/connection.ts', 'client/engine.ts']
+/** The door behind which machines of their own do the work; each of its verbs is a few lines. */
+const DOOR = 'core/connection/connection.ts'
 
 const isPure = (path: string): boolean => /^(?:core|client)\//.test(path)
 const isAmbient = (path: string): boolean => path.endsWith('.d.ts')
@@ -201,9 +201,9 @@ describe('the house rules', () => {
   })
 
   it('hold: no file is longer than 450 lines', () => {
-    const others = new Map([...sources].filter(([path]) => !DOORS.includes(path)))
+    const others = new Map([...sources].filter(([path]) => path !== DOOR))
     expect(findLongFiles(others, 450)).toEqual(NONE)
-    expect(findLongFiles(sources, 500)).toEqual(NONE)
+    expect(findLongFiles(sources, 475)).toEqual(NONE)
   })
 
   it('catch a file of 451 lines', () => {

@@ -13,7 +13,7 @@ import type { Transport } from '../transport/transport.ts'
 import type { AttemptBudget } from './attempt-budget.ts'
 import type { Driver } from './driver.ts'
 import type { ResolvedOptions } from './options.ts'
-import { abortable } from './publisher.ts'
+import { abortable } from './abortable.ts'
 
 export interface AttemptHost {
   readonly options: ResolvedOptions

@@ -33,7 +33,7 @@ import {
   resolveDisconnect,
   type SendOptions,
 } from './publish-options.ts'
-import { abortable } from './publisher.ts'
+import { abortable } from './abortable.ts'
 import type { SubscribeResult, Subscription, UnsubscribeResult } from './requests.ts'
 import { type StatisticsSnapshot, snapshot } from './statistics.ts'
 import {
@@ -83,10 +83,10 @@ export class Client {
 
   /** A snapshot of what was done and is owed. */
   get statistics(): StatisticsSnapshot {
-    const { session, traffic } = this.#parts.engine
+    const { session, opener } = this.#parts.engine
     const requests = this.#parts.subscriber.requests
     return snapshot(
-      traffic,
+      opener.traffic,
       this.#parts.statistics,
       owedBy(session, this.#parts.publisher.waiting, requests.size, requests.unanswered),
     )
@@ -290,12 +290,12 @@ export class Client {
 
   /** The will of the next CONNECT. @throws UsageError */
   setWill(will: Will | undefined): void {
-    this.#parts.engine.maker.setWill(will)
+    this.#parts.engine.opener.maker.setWill(will)
   }
 
   /** The login of the next CONNECT. @throws UsageError */
   setLogin(login: Credentials | undefined): void {
-    this.#parts.engine.maker.setLogin(login)
+    this.#parts.engine.opener.maker.setLogin(login)
   }
 
   /** The delay before a reconnect doubles from `min` to `max` ms. @throws UsageError */

@@ -8,48 +8,39 @@
  * It owns the session, which outlives connections, and hands events of the connection to those whose they are.
  */
 
-import { Connection } from '../core/connection/connection.ts'
 import type { Closed, Connected, ConnectionEvent } from '../core/connection/events.ts'
-import { Traffic } from '../core/connection/traffic.ts'
 import { ClosedError, type MqttError } from '../core/errors.ts'
-import type { Codec } from '../core/packets/codec.ts'
-import { ReceivedTopics } from '../core/packets/received-topics.ts'
-import type { ConnectPacket, DisconnectPacket } from '../core/packets/types.ts'
+import type { DisconnectPacket } from '../core/packets/types.ts'
 import type { Session } from '../core/session/session.ts'
-import type { Transport } from '../transport/transport.ts'
 import { Appointment } from './appointment.ts'
-import { Attempt, type AttemptHost, ServerKnowledge } from './attempt.ts'
+import { Attempt } from './attempt.ts'
 import { Backoff } from './backoff.ts'
-import { ConnectPacketMaker } from './connect-packet.ts'
-import { connectionOptions } from './connection-options.ts'
 import { createDeferred, type Deferred } from './deferred.ts'
-import { Driver, type DriverOwner } from './driver.ts'
+import type { Driver } from './driver.ts'
 import type { ClientState, ConnectResult, Events } from './events.ts'
 import type { EngineClient } from './engine-client.ts'
 import { Lifecycle } from './lifecycle.ts'
+import { Opener, type OpenerHost } from './opener.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { PoolResources } from './pool-resources.ts'
 import { ProcessHold } from './process-hold.ts'
 import { SessionKeeper } from './session-keeper.ts'
 import type { Statistics } from './statistics.ts'
 
-export class Engine implements DriverOwner, AttemptHost {
+export class Engine implements OpenerHost {
   readonly options: ResolvedOptions
   readonly resources: PoolResources
-  readonly traffic: Traffic = new Traffic()
-  readonly maker: ConnectPacketMaker
+  readonly opener: Opener
   readonly backoff: Backoff
   readonly #client: EngineClient
   readonly #events: Events
   readonly #statistics: Statistics
   readonly #lifecycle: Lifecycle
   readonly #keeper: SessionKeeper
-  readonly #topics = new ReceivedTopics()
   /** Back-off, attempt time-out and drain: never two at once. */
   readonly #appointment: Appointment
   readonly #hold: ProcessHold
 
-  knowledge: ServerKnowledge = new ServerKnowledge()
   /** The driver of the connection that stands. */
   driver: Driver | undefined = undefined
   /** Why nothing is taken any more. */
@@ -78,7 +69,7 @@ export class Engine implements DriverOwner, AttemptHost {
     this.#statistics = parts.statistics
     this.options = options
     this.resources = parts.resources
-    this.maker = new ConnectPacketMaker(options)
+    this.opener = new Opener(options, parts.resources, parts.events, this)
     this.backoff = new Backoff(
       options.reconnect,
       () => runtime.random(),
@@ -214,18 +205,14 @@ export class Engine implements DriverOwner, AttemptHost {
     if (this.#disconnecting !== undefined && this.driver === undefined) this.#finish()
   }
 
-  // What an attempt needs.
+  // What the opener asks and tells.
 
-  get dial(): AttemptHost['dial'] {
-    return this.options.dial ?? this.resources.dial
+  get attempts(): number {
+    return this.#attempts
   }
 
-  get budget(): AttemptHost['budget'] {
-    return this.resources.budget
-  }
-
-  prepare(codec: Codec): Promise<ConnectPacket> {
-    return this.maker.make(codec, this.clientId, this.#attempts)
+  get keepsAlive(): boolean {
+    return this.#hold.wanted
   }
 
   handleDialing(attempt: Attempt): void {
@@ -235,29 +222,15 @@ export class Engine implements DriverOwner, AttemptHost {
     this.#appointment.set(due, () => attempt.handleTimeout())
   }
 
-  open(transport: Transport, codec: Codec, connect: ConnectPacket): Driver {
-    const { options, resources, traffic } = this
+  handleHandshaking(): void {
     this.#lifecycle.move('handshaking')
-    const shared = {
-      slabs: resources.slabs,
-      topics: this.#topics,
-      traffic,
-      watched: this.#events.has('packet'),
-    }
-    const settings = connectionOptions(options, codec, connect, shared)
-    const connection = new Connection(codec, this.session, settings, resources.runtime.now())
-    const driver = new Driver(connection, transport, resources.runtime, resources.alarms, this)
-    driver.setKeepsAlive(this.#hold.wanted)
-    driver.start()
-    return driver
   }
 
   // In the order in which they are called.
 
   #begin(): void {
     this.closedError = undefined
-    this.knowledge = new ServerKnowledge()
-    this.maker.begin()
+    this.opener.begin()
     this.backoff.reset()
     this.#attempts = 0
     this.#everConnected = false
@@ -267,7 +240,7 @@ export class Engine implements DriverOwner, AttemptHost {
 
   #startAttempt(): void {
     this.#appointment.clear()
-    const attempt = new Attempt(this)
+    const attempt = new Attempt(this.opener)
     this.#attempt = attempt
     this.#attempts += 1
     this.#lifecycle.move('dialing')
@@ -288,7 +261,7 @@ export class Engine implements DriverOwner, AttemptHost {
     this.#keeper.session = driver.connection.session
     this.#connectedAt = driver.now
     this.#everConnected = true
-    this.maker.handleConnected(settings)
+    this.opener.maker.handleConnected(settings)
     this.#result = { sessionPresent, reasonCode, settings, protocolVersion, adopted }
     attempt?.handleOpened()
     this.#lifecycle.move('connected')

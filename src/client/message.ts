@@ -1,6 +1,5 @@
 /** What a handler receives, and the handler. */
 
-import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { Properties, QoS } from '../core/packets/types.ts'
 
 /** An Application Message, 1.2. */
@@ -27,6 +26,3 @@ export interface Message {
 
 /** May return a promise: the message is then handled when it has settled. */
 export type Handler = (message: Message) => void | PromiseLike<void>
-
-/** The message as the machine knows it. */
-export type MachineMessage = IncomingMessage

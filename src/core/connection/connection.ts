@@ -10,10 +10,9 @@
  * at once. A new network connection is a new object: there is no reset.
  */
 
-import { ConnectionError, MqttError, ProtocolError, RefusedError, violation } from '../errors.ts'
+import { MqttError, ProtocolError, violation } from '../errors.ts'
 import type { Codec } from '../packets/codec.ts'
 import type { IncomingMessage } from '../packets/publish.ts'
-import { describeReasonCode } from '../packets/reason-codes.ts'
 import type { ConnackPacket, ControlPacket, DisconnectPacket, Properties } from '../packets/types.ts'
 import type { Delivery, OutgoingPublish } from '../session/deliveries.ts'
 import type { Records } from '../session/journal.ts'
@@ -21,11 +20,12 @@ import type { Session } from '../session/session.ts'
 import { Asking } from './asking.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import { Deadlines } from './deadlines.ts'
-import { DurableOutput } from './durable-output.ts'
+import { DurableOutput, type DurablePacket } from './durable-output.ts'
+import { disconnectedError, lostError, notConnectedError, silentError, textOf } from './endings.ts'
 import type { ConnectionEvent } from './events.ts'
 import type { ConnectionState } from './legal-packets.ts'
 import { type NegotiatedSettings, negotiate } from './negotiated.ts'
-import { connackFault, inItsWords } from './opening.ts'
+import { connackFault } from './opening.ts'
 import type { Operation } from './operations.ts'
 import { PacketSource, type ReceivedPacket } from './packet-source.ts'
 import { PacketWriter } from './packet-writer.ts'
@@ -50,7 +50,6 @@ export class Connection {
   #receiving: Receiving | undefined = undefined
   #resumed = false
   #reading = true
-  #stoppedAt = 0
   #now: number
 
   constructor(codec: Codec, session: Session, options: ConnectionOptions, now: number) {
@@ -135,8 +134,7 @@ export class Connection {
     if (this.#state === 'closed' || !this.#reading) return this.#ping(now)
     const expected = now - this.#deadlines.stopped
     if (this.#deadlines.silence <= now) {
-      const message = `nothing came from the server within ${this.#asking.keepAlive.timeout} ms after PINGREQ`
-      return this.#fail(new ConnectionError('ping-timeout', message, { phase: 'established' }))
+      return this.#fail(silentError(this.#asking.keepAlive.timeout))
     }
     if (this.#deadlines.operation <= expected) this.#events.push(...this.#asking.overdue(expected))
     const stuck = this.#publishing?.handleTimeout(expected)
@@ -148,24 +146,15 @@ export class Connection {
   handleEnd(error: unknown, now: number): void {
     if (this.#state === 'closed') return
     this.#now = now
-    const phase = this.settings === undefined ? 'connack' : 'established'
-    const where = this.settings === undefined ? 'before CONNACK' : 'without DISCONNECT'
-    const message =
-      error === undefined
-        ? `the server closed the connection ${where}`
-        : `the connection was lost: ${text(error)}`
-    this.#fail(new ConnectionError('connection-lost', message, { phase, cause: error }))
+    this.#fail(lostError(error, this.settings !== undefined))
   }
 
   /** We stopped reading, or begin again: time-outs that need the server's answers stand still meanwhile. */
   handleReading(reading: boolean, now: number): void {
     if (reading === this.#reading) return
     this.#reading = reading
-    if (reading) this.#deadlines.stopped += now - this.#stoppedAt
-    else {
-      this.#stoppedAt = now
-      this.#source.keepRest()
-    }
+    if (!reading) this.#source.keepRest()
+    this.#deadlines.handleReading(reading, now)
     this.#asking.keepAlive.handleReading(reading, now)
   }
 
@@ -190,7 +179,7 @@ export class Connection {
   /** Writes a message of QoS 0. @throws RefusedError when the server's limits forbid it */
   publishQos0(message: OutgoingPublish): void {
     if (this.#publishing === undefined || this.#state !== 'connected') {
-      throw new ConnectionError('not-connected', 'there is no connection now', { phase: 'established' })
+      throw notConnectedError()
     }
     this.#publishing.publish(message)
   }
@@ -316,7 +305,7 @@ export class Connection {
       }
     } catch (error) {
       this.#fail(
-        error instanceof MqttError ? error : violation(`a packet could not be handled: ${text(error)}`),
+        error instanceof MqttError ? error : violation(`a packet could not be handled: ${textOf(error)}`),
       )
       return this.#events.shift()
     }
@@ -422,14 +411,9 @@ export class Connection {
     this.#events.push({ type: 'sessionLost', failed })
   }
 
-  /** 5: 3.14; a refused re-authentication ends so, too [5 MQTT-4.12.1-2]. */
   #handleDisconnect(packet: DisconnectPacket): undefined {
-    const { reasonCode, properties } = packet
-    if (properties?.sessionExpiryInterval !== undefined) {
-      throw violation('the DISCONNECT of a server has a Session Expiry Interval [5 MQTT-3.14.2-2]')
-    }
-    const message = `the server disconnected with ${describeReasonCode(reasonCode)}${inItsWords(properties)}`
-    return this.#close(new RefusedError('server-disconnected', message, { reasonCode, properties }), packet)
+    const error = disconnectedError(packet)
+    return error instanceof ProtocolError ? this.#fail(error) : this.#close(error, packet)
   }
 
   #ping(now: number): void {
@@ -450,8 +434,7 @@ export class Connection {
 
   /** Nothing is written before CONNACK or behind DISCONNECT. */
   #refuse(operation: Operation): void {
-    const message = 'the connection does not stand'
-    operation.error = new ConnectionError('not-connected', message, { phase: 'established' })
+    operation.error = notConnectedError()
     operation.interrupted = true
     this.#events.push(operation)
   }
@@ -464,7 +447,7 @@ export class Connection {
     this.#writer.disconnect(packet, this.settings?.maximumPacketSize ?? Infinity)
   }
 
-  #encodeStored(output: Parameters<ConstructorParameters<typeof DurableOutput>[1]>[0]): void {
+  #encodeStored(output: DurablePacket): void {
     if (output.type === 'delivery') this.#publishing?.encodeStored(output)
     else this.#receiving?.encodeStored(output)
   }
@@ -487,8 +470,4 @@ export class Connection {
     }
     this.#events.push({ type: 'closed', error, packet })
   }
-}
-
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -14,6 +14,13 @@ export class Deadlines {
 
   /** ms during which nothing could be expected of the server, because we did not read: the last three stood still. */
   stopped = 0
+  #stoppedAt = 0
+
+  /** We stopped reading, or begin again. */
+  handleReading(reading: boolean, now: number): void {
+    if (reading) this.stopped += now - this.#stoppedAt
+    else this.#stoppedAt = now
+  }
 
   get earliest(): number {
     return Math.min(

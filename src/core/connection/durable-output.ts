@@ -13,17 +13,20 @@ export interface DueAcknowledgement {
   readonly reasonCode: number
 }
 
+/** What waits for its record. */
+export type DurablePacket = Delivery | DueAcknowledgement
+
 interface Waiting {
   readonly position: number
-  readonly output: Delivery | DueAcknowledgement
+  readonly output: DurablePacket
 }
 
 export class DurableOutput {
   readonly #journal: Journal | undefined
-  readonly #send: (output: Delivery | DueAcknowledgement) => void
+  readonly #send: (output: DurablePacket) => void
   #waiting: Waiting[] = []
 
-  constructor(journal: Journal | undefined, send: (output: Delivery | DueAcknowledgement) => void) {
+  constructor(journal: Journal | undefined, send: (output: DurablePacket) => void) {
     this.#journal = journal
     this.#send = send
   }
@@ -33,7 +36,7 @@ export class DurableOutput {
   }
 
   /** Sends `output` when everything up to `position` is stored, and everything before it was sent. */
-  send(output: Delivery | DueAcknowledgement, position: number): void {
+  send(output: DurablePacket, position: number): void {
     if (this.#journal === undefined || (position <= this.#journal.storedUpTo && this.#waiting.length === 0)) {
       this.#send(output)
     } else this.#waiting.push({ position, output })

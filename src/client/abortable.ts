@@ -1,0 +1,11 @@
+/** Whoever waits may lose interest: a promise that a signal rejects early. What was begun goes on. */
+
+/** The same promise, rejected early when the signal aborts. */
+export function abortable<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const aborted = (): void => reject(signal.reason)
+    if (signal.aborted) aborted()
+    signal.addEventListener('abort', aborted, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted))
+  })
+}
