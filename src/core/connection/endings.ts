@@ -35,7 +35,7 @@ export function disconnectedError({ reasonCode, properties }: DisconnectPacket):
 
 /** Nothing is written before CONNACK or behind DISCONNECT. */
 export function notConnectedError(): ConnectionError {
-  return new ConnectionError('not-connected', 'the connection does not stand', { phase: 'established' })
+  return new ConnectionError('not-connected', 'there is no connection now', { phase: 'established' })
 }
 
 /** What was thrown while a packet was handled, and was no error of ours. */
