@@ -46,9 +46,7 @@ export class Assembly implements EngineClient, PublisherHost {
     this.options = options
     this.events = events
     this.engine = new Engine(this, { events, statistics, resources }, options, givenClientId)
-    this.dispatcher = new Dispatcher({ subscriptions, events, statistics, alarms }, options, (error) =>
-      this.engine.destroy(error),
-    )
+    this.dispatcher = new Dispatcher({ subscriptions, events, statistics, alarms }, options, this.engine)
     this.publisher = new Publisher({ host: this, names, events, statistics }, options)
     const { dispatcher, engine } = this
     this.subscriber = new Subscriber({ subscriptions, dispatcher, events, host: engine }, options)
@@ -120,9 +118,13 @@ export class Assembly implements EngineClient, PublisherHost {
     for (const delivery of deliveries) this.publisher.handleSettled(delivery)
   }
 
-  handleClosed(error: MqttError, kept: boolean): void {
+  handleClosed(error: MqttError, kept: 'kept' | Promise<void> | undefined): void {
     const text = `${error.message}; the session keeps the message, which is sent after the next connect()`
-    this.publisher.handleClosed(error, kept ? new ClosedError(error.code, text, true, error.cause) : error)
+    this.publisher.handleClosed(
+      error,
+      kept === undefined ? error : new ClosedError(error.code, text, true, error.cause),
+      kept instanceof Promise ? kept : undefined,
+    )
     this.subscriber.handleClosed(error)
     for (const batch of this.batches) batch.wake()
     this.dispatcher.cancel()

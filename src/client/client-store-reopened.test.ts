@@ -2,6 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import { gate, outcomeOf, useWorlds, VERSIONS } from '../../test/support/client-world.ts'
 import { memoryStore } from '../store/memory.ts'
+import type { SessionStore } from '../store/store.ts'
+import type { Client } from './client.ts'
 
 const worldFor = useWorlds()
 
@@ -73,4 +75,124 @@ describe.each(VERSIONS)('a store that is opened again (%s)', (version) => {
     expect(seen).toEqual(['x'])
     expect(world.broker.openExchanges).toEqual([])
   })
+
+  it.each(['before', 'while', 'after'] as const)(
+    'leaves a QoS 2 message with its handler, which ends %s the store is opened again (rule 18)',
+    async (when) => {
+      const world = worldFor(version)
+      const store = memoryStore()
+      const opening = gate()
+      let opened = 0
+      const slow: SessionStore = {
+        durability: store.durability,
+        open: async () => {
+          if (++opened > 1) await opening.promise
+          return store.open()
+        },
+        append: (records) => store.append(records),
+        replace: (records) => store.replace(records),
+        close: () => store.close(),
+      }
+      const client = world.durable({ store: slow })
+      await client.connect()
+      const handled = gate()
+      const seen: string[] = []
+      await client.subscribe('a', { qos: 2 }, (message) => {
+        seen.push(message.text())
+        return handled.promise
+      })
+      world.broker.publish({ topic: 'a', payload: 'x', qos: 2 })
+      await world.settle()
+      await client.disconnect()
+      if (when === 'before') handled.open()
+      await world.settle()
+      const connected = client.connect()
+      await world.settle()
+      if (when === 'while') handled.open()
+      await world.settle()
+      opening.open()
+      await connected
+      await world.settle()
+      expect(seen).toEqual(['x'])
+      handled.open()
+      await world.settle()
+      expect(seen).toEqual(['x'])
+      expect(world.broker.openExchanges).toEqual([])
+    },
+  )
+
+  it('hands a QoS 2 message over that its handler has, once another client has had the store (rule 18)', async () => {
+    const world = worldFor(version)
+    const store = memoryStore()
+    const client = world.durable({ store })
+    await client.connect()
+    const handled = gate()
+    const seen: string[] = []
+    await client.subscribe('a', { qos: 2 }, (message) => {
+      seen.push(message.text())
+      return handled.promise
+    })
+    world.broker.publish({ topic: 'a', payload: 'first', qos: 2 })
+    await world.settle()
+    await client.disconnect()
+    const other = world.durable({ store })
+    other.on('message', () => {})
+    await other.connect()
+    await world.settle()
+    await other.disconnect()
+    world.broker.publish({ topic: 'a', payload: 'second', qos: 2 })
+    await client.connect()
+    await world.settle()
+    handled.open()
+    await world.settle()
+    expect(seen).toEqual(['first', 'second'])
+    expect(world.broker.openExchanges).toEqual([])
+  })
+})
+
+describe.each(VERSIONS)('a store that fails while the client stops (%s)', (version) => {
+  const stops = {
+    disconnect: (client: Client) => client.disconnect(),
+    destroy: (client: Client) => Promise.resolve(client.destroy()),
+  }
+
+  it.each(['disconnect', 'destroy'] as const)(
+    'keeps no message that it did not take: %s() (rules 6, 33)',
+    async (stop) => {
+      const world = worldFor(version)
+      const store = memoryStore()
+      const writing = gate()
+      let failing = false
+      const append = async (records: Uint8Array): Promise<void> => {
+        if (!failing) return store.append(records)
+        await writing.promise
+        throw new Error('the disk is full')
+      }
+      const client = world.durable({
+        store: {
+          durability: store.durability,
+          open: () => store.open(),
+          close: () => store.close(),
+          append,
+          replace: append,
+        },
+      })
+      client.on('error', () => {})
+      await client.connect()
+      world.broker.faults.onSend('puback').withhold()
+      const taken = outcomeOf(client.publish('a', 'taken', { qos: 1 }))
+      await world.settle()
+      failing = true
+      const lost = outcomeOf(client.publish('a', 'lost', { qos: 1 }))
+      const stopped = stops[stop](client)
+      await world.settle()
+      expect([taken.state, lost.state]).toEqual(['pending', 'pending'])
+      writing.open()
+      await stopped
+      await world.settle()
+      expect(taken.error).toMatchObject({ kept: true })
+      expect(lost.error).toMatchObject({ code: 'store-failed' })
+      expect(client.pending.map(({ topic }) => topic)).toEqual(['a'])
+    },
+  )
 })

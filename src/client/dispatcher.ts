@@ -10,6 +10,7 @@
 
 import { ConnectionError, MqttError } from '../core/errors.ts'
 import type { IncomingMessage } from '../core/packets/publish.ts'
+import type { Session } from '../core/session/session.ts'
 import type { Alarm, Alarms } from './alarms.ts'
 import type { Driver } from './driver.ts'
 import { type Events, isThenable } from './events.ts'
@@ -22,13 +23,23 @@ import type { Subscriptions } from './subscriptions.ts'
 /** "Implementation specific error": a handler failed, or a message was left in the buffer of a stream. */
 export const HANDLER_FAILED = 0x83
 
+/** What the dispatcher asks and tells. */
+export interface DispatcherHost {
+  /** The session as it is now; messages of QoS 2 belong to it, not to the connection that they came by. */
+  readonly session: Session
+  /** Records may be waiting. */
+  handleRecords(): void
+  /** A handler failed, and the client is to end. */
+  destroy(error: MqttError): void
+}
+
 export class Dispatcher implements HandlingOwner {
   readonly #subscriptions: Subscriptions
   readonly #events: Events
   readonly #options: ResolvedOptions
   readonly #statistics: Statistics
   readonly #alarm: Alarm
-  readonly #stop: (error: MqttError) => void
+  readonly #host: DispatcherHost
 
   #driver: Driver | undefined = undefined
   /** Handlers that run, and messages that wait for them; oldest first. */
@@ -48,13 +59,13 @@ export class Dispatcher implements HandlingOwner {
   constructor(
     parts: { subscriptions: Subscriptions; events: Events; statistics: Statistics; alarms: Alarms },
     options: ResolvedOptions,
-    stop: (error: MqttError) => void,
+    host: DispatcherHost,
   ) {
     this.#subscriptions = parts.subscriptions
     this.#events = parts.events
     this.#statistics = parts.statistics
     this.#options = options
-    this.#stop = stop
+    this.#host = host
     this.#alarm = parts.alarms.create((now) => this.#handleAlarm(now))
     this.#patience = new Patience(
       parts.alarms,
@@ -79,8 +90,8 @@ export class Dispatcher implements HandlingOwner {
   /** The connection is gone: what was held will be sent again by the server. */
   handleGone(driver: Driver): void {
     if (driver !== this.#driver) return
-    for (const message of this.#held) giveBack(message, driver)
-    for (const { message } of this.#unmatched) giveBack(message, driver)
+    for (const message of this.#held) this.#giveBack(message)
+    for (const { message } of this.#unmatched) this.#giveBack(message)
     this.#driver = undefined
     this.#dropHeld()
     this.#unmatched = []
@@ -119,9 +130,13 @@ export class Dispatcher implements HandlingOwner {
 
   /** At QoS 2 it belongs to the session: the present connection gives it, or the next one (rules 18, 20). */
   acknowledge(message: IncomingMessage, driver: Driver, reasonCode: number): void {
-    const present = message.qos === 1 ? driver : (this.#driver ?? driver)
-    present.connection.acknowledge(message, reasonCode)
-    if (present !== driver) present.touched()
+    if (message.qos === 1) return driver.connection.acknowledge(message, reasonCode)
+    const present = this.#driver
+    const { connection } = present ?? driver
+    // Without one the session notes it, for the time when the server repeats the message.
+    connection.acknowledge(message, reasonCode, this.#host.session)
+    if (present === undefined) this.#host.handleRecords()
+    else if (present !== driver) present.touched()
   }
 
   handleFinished(handling: Handling): void {
@@ -175,7 +190,7 @@ export class Dispatcher implements HandlingOwner {
       result = route.handler(message)
     } catch (error) {
       this.#fail(error, message, driver)
-      if (this.#options.onHandlerError !== 'acknowledge') return giveBack(message, driver)
+      if (this.#options.onHandlerError !== 'acknowledge') return this.#giveBack(message)
       if (message.qos > 0 && route.ack === 'handled') driver.connection.acknowledge(message, HANDLER_FAILED)
       return
     }
@@ -274,7 +289,7 @@ export class Dispatcher implements HandlingOwner {
 
   /** The message stays unacknowledged: the connection ends, and the server sends it again. */
   #abandon(handling: Handling, route: Route): void {
-    giveBack(handling.message, handling.driver)
+    this.#giveBack(handling.message)
     route.running -= 1
     this.#pending.delete(handling)
     this.#next(route)
@@ -299,7 +314,7 @@ export class Dispatcher implements HandlingOwner {
     this.#events.emit('error', { error, message })
     // An exchange of QoS 2 may have gone over to a later connection.
     if (policy === 'reconnect') (message.qos === 2 ? this.#driver : driver)?.abort(error, HANDLER_FAILED)
-    else if (policy === 'stop') this.#stop(error)
+    else if (policy === 'stop') this.#host.destroy(error)
   }
 
   #handleUnmatched(message: IncomingMessage, driver: Driver): void {
@@ -402,13 +417,12 @@ export class Dispatcher implements HandlingOwner {
     this.#events.emit('error', { error })
     driver.abort(error, 0x97)
   }
-}
 
-/**
- * The message will be sent again by the server. At QoS 2 it must then be new to the session, which would take it
- * for one that the application has.
- */
-function giveBack({ qos, packetId }: IncomingMessage, { connection }: Driver): void {
-  const { received } = connection.session
-  if (qos === 2 && received.get(packetId)?.handled === false) received.delete(packetId)
+  /**
+   * The message will be sent again by the server. At QoS 2 it must then be new to the session, which would take it
+   * for one that the application has.
+   */
+  #giveBack({ qos, packetId, serial }: IncomingMessage): void {
+    if (qos === 2) this.#host.session.giveBack(packetId, serial)
+  }
 }

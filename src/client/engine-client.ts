@@ -14,8 +14,12 @@ export interface EngineClient {
   handleFlushed(driver: Driver): void
   handleStored(upTo: number): void
   handleFailedDeliveries(deliveries: readonly Delivery[]): void
-  /** The client is closed: whatever waits gets the error. */
-  handleClosed(error: MqttError, kept: boolean): void
+  /**
+   * The client is closed: whatever waits gets the error.
+   *
+   * @param kept the session keeps its deliveries; or it does when the promise settles, for those not rejected before
+   */
+  handleClosed(error: MqttError, kept: 'kept' | Promise<void> | undefined): void
   /** Nothing is owed and no handler runs. */
   readonly isIdle: boolean
 }

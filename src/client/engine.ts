@@ -135,8 +135,7 @@ export class Engine implements OpenerHost {
       const closed = (): void => this.#events.emit('closed', { error: undefined })
       const told = this.closedError === undefined ? closed : (): void => {}
       this.closedError ??= disconnected()
-      this.#settle(this.closedError, this.#keeper.isKept)
-      return this.#keeper.close().then(told, told)
+      return this.#settle(this.closedError, this.#keeper.isKept).then(told)
     }
     const { promise, resolve } = createDeferred<void>()
     this.#disconnecting = { promise, resolve, packet }
@@ -294,7 +293,7 @@ export class Engine implements OpenerHost {
     if (this.state !== state) return
     if (delay !== 'stop') return this.#wait(delay)
     if (this.#everConnected) return this.#giveUp(error)
-    this.#closeKeeper()
+    void this.#keeper.close()
     this.#rejectConnecting(error)
     this.#lifecycle.move('stopped')
   }
@@ -341,7 +340,7 @@ export class Engine implements OpenerHost {
     this.#attempt = undefined
     attempt?.abort(reason)
     this.#appointment.clear()
-    this.#closeKeeper()
+    void this.#keeper.close()
     this.#lifecycle.move('stopped')
   }
 
@@ -366,7 +365,6 @@ export class Engine implements OpenerHost {
     const error = disconnected()
     this.closedError = error
     this.#rejectConnecting(error)
-    this.#settle(error, kept)
     const ended = (): void => {
       if (this.#disconnecting !== disconnecting) return
       this.#disconnecting = undefined
@@ -377,7 +375,7 @@ export class Engine implements OpenerHost {
       this.#events.emit('closed', { error: undefined })
       disconnecting.resolve()
     }
-    this.#keeper.close().then(ended, ended)
+    this.#settle(error, kept).then(ended)
   }
 
   /** At once: no DISCONNECT, nobody waits. */
@@ -396,21 +394,23 @@ export class Engine implements OpenerHost {
     driver?.destroy()
     if (driver !== undefined) this.#client.handleGone(driver, closed)
     this.#rejectConnecting(closed)
-    this.#settle(closed, this.#keeper.isKept)
-    this.#closeKeeper()
+    void this.#settle(closed, this.#keeper.isKept)
     this.#lifecycle.move('stopped')
     if (wasConnected) this.#tellDisconnected(closed)
     this.#events.emit('closed', { error: cause })
     disconnecting?.resolve()
   }
 
-  #settle(error: MqttError, kept: boolean): void {
-    this.#client.handleClosed(error, kept)
-    if (!kept) this.#keeper.discard()
-  }
-
-  #closeKeeper(): void {
-    this.#keeper.close().catch(() => {})
+  /** All that waits is settled, and the store closed; what it keeps is told when it has taken the last records. */
+  #settle(error: MqttError, kept: boolean): Promise<void> {
+    if (!kept) {
+      this.#client.handleClosed(error, undefined)
+      this.#keeper.discard()
+      return this.#keeper.close()
+    }
+    const closed = this.#keeper.close()
+    this.#client.handleClosed(error, this.options.store === undefined ? 'kept' : closed)
+    return closed
   }
 
   #tellDisconnected(error: MqttError | undefined): void {

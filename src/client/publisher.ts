@@ -191,14 +191,18 @@ export class Publisher {
    * The client is closed: nobody waits any more.
    *
    * @param ofSession for what the session has, which it may keep for the next `connect()`
+   * @param stored settles when that is sure; those that the store did not take have got its error then
    */
-  handleClosed(error: MqttError, ofSession: MqttError): void {
-    const { session } = this.#host
-    for (const delivery of this.#outbox.drain()) this.#reject(delivery, error)
-    for (const list of [session.released, session.published, session.queued]) {
-      for (const delivery of list) this.#reject(delivery, ofSession)
+  handleClosed(error: MqttError, ofSession: MqttError, stored: Promise<void> | undefined): void {
+    const { released, published, queued } = this.#host.session
+    const deliveries = [...released, ...published, ...queued]
+    const tell = (): void => {
+      for (const delivery of deliveries) this.#reject(delivery, ofSession)
+      this.#untilStored = this.#untilStored.filter(({ owner }) => owner !== undefined)
     }
-    this.#untilStored = []
+    for (const delivery of this.#outbox.drain()) this.#reject(delivery, error)
+    if (stored === undefined) tell()
+    else void stored.then(tell)
   }
 
   #publishQos0(topic: string, payload: Payload, options: PublishOptions | undefined): Promise<PublishResult> {

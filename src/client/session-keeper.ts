@@ -10,7 +10,7 @@ import { Journal } from '../core/session/journal.ts'
 import { restoreSession } from '../core/session/restore.ts'
 import { Session } from '../core/session/session.ts'
 import type { ResolvedOptions } from './options.ts'
-import { Recorder, type RecorderHost } from './recorder.ts'
+import { Recorder, type RecorderHost, storeError } from './recorder.ts'
 import type { Runtime } from './runtime.ts'
 
 export interface KeeperHost {
@@ -108,14 +108,17 @@ export class SessionKeeper implements RecorderHost {
     }
   }
 
+  /** Never rejects: what goes wrong is told as a failure of the store. */
   close(): Promise<void> {
     const opening = this.#opening
     if (opening === undefined && this.#recorder === undefined) return this.#closing
     this.#opening = undefined
     // What is being opened is closed as soon as it is open.
-    const closed = (opening ?? Promise.resolve()).catch(() => {}).then(() => this.#close())
-    this.#closing = closed.catch(() => {})
-    return closed
+    this.#closing = (opening ?? Promise.resolve())
+      .catch(() => {})
+      .then(() => this.#close())
+      .catch((error: unknown) => this.#host.handleStoreFailed(storeError(error)))
+    return this.#closing
   }
 
   async #close(): Promise<void> {
@@ -130,8 +133,12 @@ export class SessionKeeper implements RecorderHost {
   #adopt(session: Session, clockOffset: number): void {
     const unrecorded = [...this.session.queued].filter(({ queuedAt }) => queuedAt === 0)
     for (const delivery of unrecorded) this.session.queued.remove(delivery)
+    const previous = this.session
     this.session = session
     session.journal = new Journal(clockOffset, (journal) => this.session.record(journal))
+    // Nobody else has used the store meanwhile: handlers that run since then still have their messages.
+    if (session.writer !== 0 && session.writer === previous.writer) session.inherit(previous)
+    session.writer = 1 + this.#runtime.random()
     for (const delivery of unrecorded) session.queue(delivery)
   }
 

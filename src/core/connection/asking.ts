@@ -8,7 +8,7 @@ import { ConnectionError } from '../errors.ts'
 import type { Codec } from '../packets/codec.ts'
 import type { Properties, SubackPacket, UnsubackPacket } from '../packets/types.ts'
 import type { Session } from '../session/session.ts'
-import { Authentication } from './authentication.ts'
+import type { Authentication } from './authentication.ts'
 import type { Deadlines } from './deadlines.ts'
 import { KeepAlive } from './keep-alive.ts'
 import { type Operation, Operations } from './operations.ts'
@@ -26,13 +26,12 @@ export class Asking {
   readonly #operations: Operations
 
   /**
-   * @param authenticationMethod what CONNECT named
    * @param keepAlive seconds, 0: none
    * @param pingTimeout ms
    */
   constructor(
     parts: { codec: Codec; writer: PacketWriter; session: Session; deadlines: Deadlines; traffic: Traffic },
-    authenticationMethod: string | undefined,
+    authentication: Authentication,
     keepAlive: number,
     pingTimeout: number,
     now: number,
@@ -43,7 +42,7 @@ export class Asking {
     this.#deadlines = parts.deadlines
     this.#traffic = parts.traffic
     this.keepAlive = new KeepAlive(parts.deadlines, keepAlive, pingTimeout, now)
-    this.authentication = new Authentication(authenticationMethod, parts.writer)
+    this.authentication = authentication
     this.#operations = new Operations(parts.session.ids, parts.deadlines)
   }
 
@@ -78,13 +77,8 @@ export class Asking {
   }
 
   /** AUTH 0x19, 5: 4.12.1. False: the operation is over, its error says why. */
-  reauthenticate(
-    operation: Operation,
-    properties: Properties,
-    maximumPacketSize: number,
-    now: number,
-  ): boolean {
-    operation.error = this.authentication.begin(operation, properties, maximumPacketSize)
+  reauthenticate(operation: Operation, properties: Properties, now: number): boolean {
+    operation.error = this.authentication.begin(operation, properties)
     if (operation.error !== undefined) return false
     this.#begin(operation, now)
     return true

@@ -154,6 +154,23 @@ describe('re-authentication', () => {
   )
 
   conversation(
+    'whose next step is larger than the server accepts ends the connection, rule 23 [5 MQTT-3.2.2-15]',
+    (c) => {
+      c.connected({ properties: { authenticationMethod, maximumPacketSize: 30 } })
+      const operation = c.user.reauthenticate(data(7))
+      c.sends('auth')
+      c.receives('auth', { properties: data(8) })
+      c.asks()
+      c.user.answers({ authenticationMethod, authenticationData: new Uint8Array(16) })
+      c.sends('disconnect', { reasonCode: 0x95 })
+      const error = { reasonCode: 0x95, local: true }
+      c.settles(operation, { code: 'authentication-refused', interrupted: true, error })
+      c.closes({ code: 'authentication-refused' })
+    },
+    options,
+  )
+
+  conversation(
     'that is refused closes the connection [5 MQTT-4.12.1-2]',
     (c) => {
       c.connected(connack)

@@ -11,12 +11,17 @@ import type { PacketWriter } from './packet-writer.ts'
 export class Authentication {
   readonly #method: string | undefined
   readonly #writer: PacketWriter
+  readonly #maximumPacketSize: number
   #operation: Operation | undefined = undefined
 
-  /** @param method what CONNECT named; undefined: AUTH is illegal [5 MQTT-4.12.0-6] */
-  constructor(method: string | undefined, writer: PacketWriter) {
+  /**
+   * @param method what CONNECT named; undefined: AUTH is illegal [5 MQTT-4.12.0-6]
+   * @param maximumPacketSize the server's
+   */
+  constructor(method: string | undefined, writer: PacketWriter, maximumPacketSize: number) {
     this.#method = method
     this.#writer = writer
+    this.#maximumPacketSize = maximumPacketSize
   }
 
   /** AUTH came [5 MQTT-4.12.0-2, -5, -6]. @throws ProtocolError */
@@ -36,9 +41,9 @@ export class Authentication {
     return operation
   }
 
-  /** Answers the server's step [5 MQTT-4.12.0-3]. */
-  continue(properties: Properties): void {
-    this.#writer.authenticate({ type: 'auth', reasonCode: 0x18, properties })
+  /** Answers the server's step [5 MQTT-4.12.0-3]; returns the error when the answer is larger than it accepts. */
+  continue(properties: Properties): RefusedError | undefined {
+    return this.#write({ type: 'auth', reasonCode: 0x18, properties })
   }
 
   /** Whether a re-authentication is under way. */
@@ -59,16 +64,22 @@ export class Authentication {
    *
    * @returns the error when the packet is larger than the server accepts [5 MQTT-3.2.2-15]: nothing was sent
    */
-  begin(operation: Operation, properties: Properties, maximumPacketSize: number): RefusedError | undefined {
-    const packet: AuthPacket = { type: 'auth', reasonCode: 0x19, properties }
+  begin(operation: Operation, properties: Properties): RefusedError | undefined {
+    const error = this.#write({ type: 'auth', reasonCode: 0x19, properties })
+    if (error === undefined) this.#operation = operation
+    return error
+  }
+
+  /** [5 MQTT-3.2.2-15]. */
+  #write(packet: AuthPacket): RefusedError | undefined {
     const size = authSize(packet)
-    if (size > maximumPacketSize) {
-      const message = `AUTH would take ${size} bytes, more than the server's Maximum Packet Size of ${maximumPacketSize}`
-      return new RefusedError('authentication-refused', message, { reasonCode: 0x95, local: true })
+    const maximumPacketSize = this.#maximumPacketSize
+    if (size <= maximumPacketSize) {
+      this.#writer.authenticate(packet)
+      return undefined
     }
-    this.#operation = operation
-    this.#writer.authenticate(packet)
-    return undefined
+    const message = `AUTH would take ${size} bytes, more than the server's Maximum Packet Size of ${maximumPacketSize}`
+    return new RefusedError('authentication-refused', message, { reasonCode: 0x95, local: true })
   }
 
   /** The re-authentication that is under way, when the connection ends. */

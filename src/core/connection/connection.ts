@@ -18,6 +18,7 @@ import type { Delivery, OutgoingPublish } from '../session/deliveries.ts'
 import type { Records } from '../session/journal.ts'
 import type { Session } from '../session/session.ts'
 import { Asking } from './asking.ts'
+import { Authentication } from './authentication.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import { Deadlines } from './deadlines.ts'
 import { DurableOutput, type DurablePacket } from './durable-output.ts'
@@ -61,7 +62,7 @@ export class Connection {
     this.#source = new PacketSource(codec, options)
     this.#writer = new PacketWriter(codec, options.slabs, options.traffic)
     this.#state = connect.properties?.authenticationMethod === undefined ? 'connecting' : 'authenticating'
-    this.#asking = this.#ask(0)
+    this.#asking = this.#ask(0, Infinity)
     this.#durable = new DurableOutput(session.journal, (output) => this.#encodeStored(output))
     this.watch(options.watched)
     this.#writer.connect(connect)
@@ -178,9 +179,7 @@ export class Connection {
 
   /** Writes a message of QoS 0. @throws RefusedError when the server's limits forbid it */
   publishQos0(message: OutgoingPublish): void {
-    if (this.#publishing === undefined || this.#state !== 'connected') {
-      throw notConnectedError()
-    }
+    if (this.#publishing === undefined || this.#state !== 'connected') throw notConnectedError()
     this.#publishing.publish(message)
   }
 
@@ -220,15 +219,16 @@ export class Connection {
 
   /** The next step of an authentication that the server asked for, 5: 4.12. */
   continueAuthentication(properties: Properties): void {
-    if (this.#state !== 'closed') this.#asking.authentication.continue(properties)
+    if (this.#state === 'closed') return
+    const error = this.#asking.authentication.continue(properties)
+    if (error !== undefined) this.abort(error, 0x95, this.#now)
   }
 
   /** Begins a re-authentication, 5: 4.12.1. */
   reauthenticate(operation: Operation, properties: Properties, now: number): void {
     this.#now = now
     if (this.#state !== 'connected') return this.#refuse(operation)
-    const limit = this.settings?.maximumPacketSize ?? Infinity
-    if (!this.#asking.reauthenticate(operation, properties, limit, now)) this.#events.push(operation)
+    if (!this.#asking.reauthenticate(operation, properties, now)) this.#events.push(operation)
   }
 
   /** Whether a re-authentication is under way: the next one has to wait for its end. */
@@ -259,9 +259,9 @@ export class Connection {
   }
 
   /** The application is done with a message of QoS 1 or 2; at 2 the session notes it after the end, too (rule 18). */
-  acknowledge(message: IncomingMessage, reasonCode = 0): void {
+  acknowledge(message: IncomingMessage, reasonCode = 0, session: Session = this.session): void {
     const isConnected = this.#state === 'connected'
-    this.#receiving?.acknowledge(message, this.#codec.hasProperties ? reasonCode : 0, isConnected)
+    this.#receiving?.acknowledge(message, this.#codec.hasProperties ? reasonCode : 0, isConnected, session)
   }
 
   /** Nobody waits for the delivery any more. */
@@ -386,8 +386,8 @@ export class Connection {
     const { session } = this
     session.clientId = settings.clientId
     session.established = true
-    session.journal?.session(settings.clientId, true)
-    this.#asking = this.#ask(settings.keepAlive)
+    session.journal?.session(settings.clientId, true, session.writer)
+    this.#asking = this.#ask(settings.keepAlive, settings.maximumPacketSize)
     const parts = {
       codec: this.#codec,
       writer: this.#writer,
@@ -420,7 +420,7 @@ export class Connection {
     if (this.#state === 'connected') this.#asking.pingWhenDue(this.#reading, now)
   }
 
-  #ask(keepAlive: number): Asking {
+  #ask(keepAlive: number, maximumPacketSize: number): Asking {
     const { connect, pingTimeout, traffic } = this.#options
     const parts = {
       codec: this.#codec,
@@ -429,7 +429,9 @@ export class Connection {
       deadlines: this.#deadlines,
       traffic,
     }
-    return new Asking(parts, connect.properties?.authenticationMethod, keepAlive, pingTimeout, this.#now)
+    const method = connect.properties?.authenticationMethod
+    const authentication = new Authentication(method, this.#writer, maximumPacketSize)
+    return new Asking(parts, authentication, keepAlive, pingTimeout, this.#now)
   }
 
   /** Nothing is written before CONNACK or behind DISCONNECT. */

@@ -82,14 +82,14 @@ export class Receiving {
   }
 
   /** The application is done with a message of QoS 1 or 2. Harmless when repeated, or late. */
-  acknowledge(message: IncomingMessage, reasonCode: number, isConnected = true): void {
+  acknowledge(message: IncomingMessage, reasonCode: number, isConnected: boolean, session: Session): void {
     if (message.qos === 1) {
       if (isConnected && message.connection === this.#connection) {
         this.#pubacks.finish(message.sequence, message.packetId, reasonCode)
       }
       return
     }
-    const reception = this.#session.handle(message.packetId, message.serial, reasonCode)
+    const reception = session.handle(message.packetId, message.serial, reasonCode)
     if (reception === undefined) return
     if (isConnected && reception.connection === this.#connection) {
       this.#pubrecs.finish(reception.sequence, reception, reasonCode)

@@ -71,7 +71,7 @@ describe('the journal', () => {
       correlationData: Uint8Array.of(7),
     } as const
     recorded.store()
-    session.journal?.session('client', true)
+    session.journal?.session('client', true, 0)
     session.clientId = 'client'
     session.established = true
     const deliveries = [

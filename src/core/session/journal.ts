@@ -11,7 +11,7 @@
  *     released key                       PUBREC came: PUBREL may follow
  *     settled  key                       it is over (may lag)
  *     received id, 1 or 0                a QoS 2 id was taken, PUBREC may follow; or given back, PUBCOMP may follow
- *     session  client id, established    whose it is, and that the server has accepted it
+ *     session  client id, established, writer   whose it is, that the server has accepted it, which opening wrote
  *     reserved id                        nobody may use it: the server may still know a message that was given up
  */
 
@@ -110,11 +110,11 @@ export class Journal {
     this.#end(writeTwoBytes(this.#out.bytes, at, packetId))
   }
 
-  session(clientId: string, established: boolean): void {
-    let at = this.#begin(RECORD.session, 3 + utf8Length(clientId))
+  session(clientId: string, established: boolean, writer: number): void {
+    let at = this.#begin(RECORD.session, 11 + utf8Length(clientId))
     at = writeString(this.#out.bytes, at, clientId)
     this.#out.bytes[at] = established ? 1 : 0
-    this.#end(at + 1)
+    this.#end(writeFloat(this.#out.bytes, at + 1, writer))
   }
 
   /** The records to store now; none are handed out while the last ones are under way. */

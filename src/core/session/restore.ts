@@ -32,6 +32,7 @@ class Restoration {
   readonly #clockOffset: number
   #clientId = ''
   #established = false
+  #writer = 0
   /** In the order of their records, in which they stand in the lists. */
   #deliveries = new Map<number, Delivery>()
   #released = new Set<Delivery>()
@@ -73,6 +74,7 @@ class Restoration {
       case RECORD.session:
         this.#clientId = reader.string()
         this.#established = reader.byte() === 1
+        this.#writer = readFloat(reader)
         return
       default:
         throw new MqttError('store-damaged', `the record type ${type} is unknown`)
@@ -83,6 +85,7 @@ class Restoration {
     const session = new Session()
     session.clientId = this.#clientId
     session.established = this.#established
+    session.writer = this.#writer
     for (const packetId of this.#received) session.receive(packetId).handled = true
     for (const packetId of this.#reserved) session.reserve(packetId)
     for (const delivery of this.#released) {

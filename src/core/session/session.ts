@@ -48,6 +48,8 @@ export class Session {
   readonly received: PacketIds<Reception> = new PacketIds()
   /** Where this session is recorded, if it is. */
   journal: Journal | undefined = undefined
+  /** Names the opening of the store that last wrote this session's records; 0: none did. */
+  writer = 0
   clientId = ''
 
   /** QoS 2 deliveries that hold an id. */
@@ -163,11 +165,20 @@ export class Session {
     if (reception === undefined || reception.handled || reception.message !== message) return undefined
     reception.handled = true
     reception.reasonCode = reasonCode
-    if (reasonCode < 0x80 && this.journal !== undefined) {
-      this.journal.received(packetId, true)
-      reception.recordedAt = this.journal.position
-    }
+    if (reasonCode < 0x80) this.#recordReceived(reception)
     return reception
+  }
+
+  #recordReceived(reception: Reception): void {
+    if (this.journal === undefined) return
+    this.journal.received(reception.packetId, true)
+    reception.recordedAt = this.journal.position
+  }
+
+  /** The application gives a message back that the server will send again: it is new to the session then. */
+  giveBack(packetId: number, message: number): void {
+    const reception = this.received.get(packetId)
+    if (reception?.message === message && !reception.handled) this.received.delete(packetId)
   }
 
   /** The server released an inbound QoS 2 message. */
@@ -219,6 +230,7 @@ export class Session {
     this.queued.prepend(again)
     const session = new Session(this.queued)
     session.clientId = this.clientId
+    session.writer = this.writer
     session.#nextKey = this.#nextKey
     session.#connections = this.#connections
     session.#receptions = this.#receptions
@@ -227,9 +239,23 @@ export class Session {
     return { session, failed }
   }
 
+  /**
+   * This session was opened from its store again by the client that had closed it: messages of QoS 2 that its
+   * handlers still have, of which a store knows nothing, are still theirs.
+   */
+  inherit(previous: Session): void {
+    this.#receptions = previous.#receptions
+    for (const [packetId, reception] of previous.received.entries()) {
+      if (this.received.get(packetId) !== undefined) continue
+      this.received.set(packetId, reception)
+      reception.connection = 0
+      if (reception.handled && reception.reasonCode < 0x80) this.#recordReceived(reception)
+    }
+  }
+
   /** Writes records for all that there is, in an order from which it can be restored. */
   record(journal: Journal): void {
-    journal.session(this.clientId, this.established)
+    journal.session(this.clientId, this.established, this.writer)
     for (const [id] of this.received.entries()) {
       if (this.received.get(id)?.handled) journal.received(id, true)
     }
