@@ -8,7 +8,7 @@ const config: ViteUserConfig = defineConfig({
   test: {
     reporters: ['default', './test/support/report-skips.ts'],
     projects: [
-      { test: { name: 'unit', include: unit } },
+      { test: { name: 'unit', include: unit, testTimeout: 20_000 } },
       {
         test: {
           name: 'integration',

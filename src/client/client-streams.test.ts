@@ -281,6 +281,44 @@ describe.each(VERSIONS)('messages() in %s', (version) => {
     await expect(client.messages('a').next()).rejects.toBeInstanceOf(ClosedError)
   })
 
+  it.each([1, 2] as const)(
+    'disconnect() leaves what it has not handed out to the session (QoS %i, rules 6, 30)',
+    async (qos) => {
+      const world = makeWorld(version)
+      const client = await world.connectedDurable()
+      const stream = client.messages('a', { qos })
+      await stream.ready
+      for (const text of ['read', 'buffered', 'buffered too']) say(world, text, qos)
+      await world.settle()
+      expect(textOf(await stream.next())).toBe('read')
+      await client.disconnect()
+      expect(await stream.next()).toEqual({ done: true, value: undefined })
+      const again = client.messages.bind(client, 'a', { qos })
+      const seen: (string | undefined)[] = []
+      await client.connect()
+      for await (const message of again()) {
+        seen.push(message.text())
+        if (seen.length === (qos === 1 ? 3 : 2)) break
+      }
+      expect(seen).toEqual(qos === 1 ? ['read', 'buffered', 'buffered too'] : ['buffered', 'buffered too'])
+      expect(client.statistics.messagesDropped).toBe(0)
+      await world.settle()
+      expect(world.broker.openExchanges).toEqual([])
+    },
+  )
+
+  it('one that disconnect() has ended takes no messages of the next connection (rule 29)', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({ unmatchedTimeout: 1_000 })
+    const unmatched = collect(client, 'unmatched')
+    await client.messages('a', { qos: 2 }).ready
+    await client.disconnect()
+    say(world, 'x')
+    await client.connect()
+    await world.advance(2_000)
+    expect(unmatched.map(({ message }) => message.text())).toEqual(['x'])
+  })
+
   it('highWaterMark: reading stops when so many wait, and goes on when they were read', async () => {
     const world = makeWorld(version)
     const client = await world.connected()

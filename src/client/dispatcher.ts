@@ -158,6 +158,14 @@ export class Dispatcher implements HandlingOwner {
     this.#next(route)
   }
 
+  /** The message stays unacknowledged: the connection ends, and the server sends it again. */
+  abandon(handling: Handling, route: Route): void {
+    this.#giveBack(handling.message)
+    route.running -= 1
+    this.#pending.delete(handling)
+    this.#next(route)
+  }
+
   cancel(): void {
     this.#alarm.cancel()
     this.#patience.cancel()
@@ -263,7 +271,7 @@ export class Dispatcher implements HandlingOwner {
     } catch (error) {
       this.#fail(error, message, driver)
       if (this.#options.onHandlerError === 'acknowledge') this.release(handling, route, HANDLER_FAILED)
-      else this.#abandon(handling, route)
+      else this.abandon(handling, route)
     }
   }
 
@@ -284,15 +292,7 @@ export class Dispatcher implements HandlingOwner {
   #handleRejected(error: unknown, handling: Handling, route: Route): void {
     this.#fail(error, handling.message, handling.driver)
     if (this.#options.onHandlerError === 'acknowledge') this.release(handling, route, HANDLER_FAILED)
-    else this.#abandon(handling, route)
-  }
-
-  /** The message stays unacknowledged: the connection ends, and the server sends it again. */
-  #abandon(handling: Handling, route: Route): void {
-    this.#giveBack(handling.message)
-    route.running -= 1
-    this.#pending.delete(handling)
-    this.#next(route)
+    else this.abandon(handling, route)
   }
 
   #next(route: Route): void {

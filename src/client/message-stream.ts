@@ -3,7 +3,7 @@
  *
  * The buffer is bounded by what the dispatcher lets pend; a message is handled when the next one is asked for.
  * Leaving the loop, by `throw` too, unsubscribes; the current message counts as handled, buffered ones are given
- * up (rule 30).
+ * up (rule 30). When the client is closed, buffered ones go back to the session, which gets them again.
  */
 
 import type { Handling } from './handling.ts'
@@ -25,6 +25,8 @@ export interface StreamHost {
   subscribe(stream: BufferedStream): Promise<Subscription>
   /** The stream is done with a message. */
   release(handling: Handling, reasonCode: number): void
+  /** The message was never looked at, and the server will send it again. */
+  giveBack(handling: Handling): void
   /** The stream was left. */
   leave(stream: BufferedStream): Promise<void>
 }
@@ -116,14 +118,23 @@ export class BufferedStream implements MessageStream {
     if (this.#waiters.length > 0) this.#releaseCurrent()
   }
 
-  /** The iteration ends normally: the client was closed, or the loop was left. */
+  /** The loop was left. */
   end(): void {
+    this.#end((handling) => this.#host.release(handling, GIVEN_UP))
+  }
+
+  /** The client was closed. */
+  close(): void {
+    this.#end((handling) => this.#host.giveBack(handling))
+  }
+
+  #end(settle: (handling: Handling) => void): void {
     if (this.#ended) return
     this.#ended = true
     this.#releaseCurrent()
     const buffer = this.#buffer
     this.#buffer = []
-    for (const handling of buffer) this.#host.release(handling, GIVEN_UP)
+    for (const handling of buffer) settle(handling)
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(DONE)
   }
 

@@ -9,7 +9,7 @@ import type { Properties, SubscriptionRequest } from '../core/packets/types.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Driver } from './driver.ts'
 import type { Events } from './events.ts'
-import type { Route } from './handling.ts'
+import type { Handling, Route } from './handling.ts'
 import type { Handler } from './message.ts'
 import { BufferedStream, type MessageStream } from './message-stream.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -45,7 +45,8 @@ export class Subscriber {
   readonly #host: SubscriberHost
   readonly requests: Requests
   readonly #holders = new Map<string, Set<Holding>>()
-  readonly #streams = new Set<BufferedStream>()
+  /** What each stream that has not ended holds. */
+  readonly #streams = new Map<BufferedStream, Holding>()
   readonly #streamOf = new WeakMap<Route, BufferedStream>()
 
   constructor(
@@ -72,6 +73,7 @@ export class Subscriber {
     signal?.throwIfAborted()
     for (const request of wanted) this.#checkSame(request)
     const holding = this.#hold(wanted, handler, stream)
+    if (stream !== undefined) this.#streams.set(stream, holding)
     const request = this.#request(wanted, options)
     if (signal !== undefined) this.#listen(signal, holding, request)
     if (request === undefined) return this.#subscription(holding, grantedBefore(wanted, this.#subscriptions))
@@ -94,18 +96,21 @@ export class Subscriber {
   }
 
   messages(wanted: readonly RequestedFilter[], options: ResolvedCall): MessageStream {
+    const routesOf = ({ routes }: Handling): readonly Route[] =>
+      [...routes].filter((route) => this.#streamOf.get(route) === stream)
     const stream: BufferedStream = new BufferedStream({
       subscribe: (target) => {
-        this.#streams.add(target)
         const subscription = this.subscribe(wanted, options, undefined, target)
         subscription.catch(() => this.#streams.delete(target))
         return subscription
       },
       release: (handling, reasonCode) => {
         if (reasonCode > 0) this.#dispatcher.handleDropped()
-        for (const route of handling.routes) {
-          if (this.#streamOf.get(route) === stream) this.#dispatcher.release(handling, route, reasonCode)
-        }
+        for (const route of routesOf(handling)) this.#dispatcher.release(handling, route, reasonCode)
+      },
+      giveBack: (handling) => {
+        if (handling.message.qos === 0) this.#dispatcher.handleDropped()
+        for (const route of routesOf(handling)) this.#dispatcher.abandon(handling, route)
       },
       leave: async (target) => {
         this.#streams.delete(target)
@@ -182,7 +187,10 @@ export class Subscriber {
 
   handleClosed(error: MqttError): void {
     this.requests.handleClosed(error)
-    for (const stream of this.#streams) stream.end()
+    for (const [stream, holding] of this.#streams) {
+      stream.close()
+      this.#release(holding)
+    }
     this.#streams.clear()
   }
 

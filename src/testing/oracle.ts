@@ -47,11 +47,14 @@ export class Oracle {
   readonly violations: string[] = []
   /** Messages carry their number as a user property, too. */
   readonly isLabelled: boolean
+  /** Messages count as received before their handlers are called: a crash may lose them, and repeats none. */
+  readonly #atMostOnce: boolean
   readonly #sent: Sent[] = []
   readonly #lastFirst = new Map<string, number>()
 
-  constructor(isLabelled: boolean) {
+  constructor(isLabelled: boolean, atMostOnce: boolean = false) {
     this.isLabelled = isLabelled
+    this.#atMostOnce = atMostOnce
   }
 
   get sent(): readonly Sent[] {
@@ -120,14 +123,24 @@ export class Oracle {
   }
 
   /**
-   * A store was closed, or its process died. What it had refused may be in it all the same, whole; what no handler
-   * had finished is not in it, nor is what it failed to take. So the former may arrive and the latter again.
+   * A store was closed. What it had refused may be in it all the same, whole: it may arrive. What it failed to take
+   * may arrive again.
    */
-  doubt(mayLack: boolean): void {
+  close(mayLack: boolean): void {
     for (const message of this.#sent) {
-      const { outcome, reason, direction, completed } = message
+      const { outcome, reason, direction } = message
       if (outcome === 'none' && reason === 'store-failed') message.outcome = 'unknown'
-      if (direction === 'down' && (completed === 0 || mayLack)) message.mayRepeat = true
+      if (direction === 'down' && mayLack) message.mayRepeat = true
+    }
+  }
+
+  /** A process died, too. What no handler had finished is not in its store. */
+  doubt(mayLack: boolean): void {
+    this.close(mayLack)
+    for (const message of this.#sent) {
+      if (message.direction !== 'down' || message.completed > 0) continue
+      if (this.#atMostOnce) message.isExempt = true
+      else message.mayRepeat = true
     }
   }
 
@@ -163,7 +176,8 @@ export class Oracle {
   /** A process that died before it had recorded a message may be handed it again, rule 18. */
   #checkTwice(message: Sent, life: number): void {
     const { direction, isReceived, mayRepeat } = message
-    const isLegal = direction === 'down' && (mayRepeat || (message.life < life && !isReceived))
+    const isUnrecorded = message.life < life && !isReceived && !this.#atMostOnce
+    const isLegal = direction === 'down' && (mayRepeat || isUnrecorded)
     if (!isLegal) this.#complain('I3', message, 'arrived twice')
   }
 

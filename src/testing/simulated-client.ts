@@ -1,4 +1,9 @@
-/** The program of one life in a simulation: a client with a store, what it asks for and what it gets. */
+/**
+ * The program of one life in a simulation: a client with a store, what it asks for and what it gets.
+ *
+ * How it takes messages is drawn for the whole simulation: by a handler with one of the three ways to acknowledge,
+ * or by an iterable.
+ */
 
 import type { Client } from '../client/client.ts'
 import type { ClientOptions, CommonOptions } from '../client/client-options.ts'
@@ -7,13 +12,27 @@ import { ClientPool } from '../client/pool.ts'
 import { MqttError } from '../core/errors.ts'
 import type { ProtocolVersion } from '../core/packets/types.ts'
 import type { SessionStore } from '../store/store.ts'
+import type { Dial } from '../transport/transport.ts'
 import type { Oracle, Outcome, Sent } from './oracle.ts'
 import { SimulatedProcess } from './simulated-process.ts'
 import type { VirtualRuntime } from './virtual-runtime.ts'
 import type { Wire } from './wire.ts'
 
+/** How messages are taken: by a handler that acknowledges so, or by an iterable. */
+export type Taking = 'handled' | 'received' | 'manual' | 'iterable'
+
+export const TAKINGS: readonly Taking[] = ['handled', 'received', 'manual', 'iterable']
+
+/** What the program did that others cannot see. */
+export interface ProgramCounts {
+  aborted: number
+  queueFull: number
+}
+
 export interface ClientWorld {
   readonly version: ProtocolVersion
+  readonly taking: Taking
+  readonly counts: ProgramCounts
   readonly clientId: string
   readonly runtime: VirtualRuntime
   readonly wire: Wire
@@ -38,6 +57,10 @@ const OUTCOMES: Readonly<Record<string, Outcome>> = {
   'poison-delivery': 'unknown',
 }
 
+const QUEUE_LIMIT = 40
+/** ms, the shortest wait before another attempt. */
+const SHORTEST_DELAY = 50
+
 export class SimulatedClient {
   isSubscribed = false
   readonly #world: ClientWorld
@@ -47,20 +70,32 @@ export class SimulatedClient {
   readonly #unsettled = new Set<Sent>()
   /** Calls that are no publishes and have not settled. */
   #calls = 0
+  /** No attempt of its own may be made before. */
+  #mayDialAt = 0
+  #isDisconnecting = false
+  /** Counts the iterables: only the latest is to be renewed. */
+  #reads = 0
 
   constructor(world: ClientWorld, store: SessionStore) {
     this.#world = world
     this.#process = new SimulatedProcess(world.runtime)
     const process = this.#process
-    const dial = world.wire.dialFor((stream) => process.adopt(stream))
+    const wire = world.wire.dialFor((stream) => process.adopt(stream))
+    const dial: Dial = (target, signal) => {
+      this.#checkPatience()
+      return wire(target, signal)
+    }
     this.#pool = new ClientPool(undefined, { runtime: process, createDial: () => dial })
     this.#client = this.#pool.createClient('mqtt://simulated', optionsOf(world, store))
     this.#client.on('connected', () => process.isAlive && world.connected())
     this.#client.on('error', ({ error }) => {
       if (error.code !== 'store-failed') process.reported.push(error)
     })
-    this.#client.route('down/#', (message) => this.#handle(message))
+    this.#client.on('connectFailed', ({ delay }) => this.#wait(delay))
+    this.#client.on('disconnected', ({ delay }) => this.#wait(delay))
     this.#connect()
+    if (world.taking === 'iterable') return
+    this.#client.route('down/#', (message) => this.#handle(message), { ack: world.taking })
     this.#subscribe()
   }
 
@@ -85,14 +120,26 @@ export class SimulatedClient {
     const untilStored = qos > 0 && random() < 0.3
     const timeout = !untilStored && random() < 0.05 ? 300 : undefined
     const properties = version === '5' ? { userProperties: [['id', `${message.id}`]] as const } : undefined
-    const options = { qos, until: untilStored ? 'stored' : 'acknowledged', timeout, properties } as const
+    const signal = random() < 0.06 ? this.#signal() : undefined
+    const options = {
+      qos,
+      until: untilStored ? 'stored' : 'acknowledged',
+      timeout,
+      properties,
+      signal,
+    } as const
+    const queued = this.#queued
     this.#unsettled.add(message)
-    this.#client.publish(message.topic, message.payload, options).then(
+    const published = this.#client.publish(message.topic, message.payload, options)
+    this.#checkQueue(queued)
+    published.then(
       () => this.#settle(message, untilStored ? 'stored' : 'ok', ''),
       (error: unknown) => {
+        if (signal?.aborted && error === signal.reason) return this.#settle(message, 'unknown', 'aborted')
         const code = error instanceof MqttError ? error.code : String(error)
         const outcome = OUTCOMES[code]
         if (outcome === undefined) oracle.violations.push(`I8: a publish failed with ${String(error)}`)
+        if (code === 'queue-full') this.#world.counts.queueFull += 1
         this.#settle(message, outcome ?? 'unknown', code)
       },
     )
@@ -108,8 +155,11 @@ export class SimulatedClient {
 
   /** Disconnects as a user does, and connects again. */
   reconnect(drain: number): void {
+    if (this.#isDisconnecting) return
+    this.#isDisconnecting = true
     this.#calls += 1
     this.#client.disconnect({ drain }).then(() => {
+      this.#isDisconnecting = false
       this.#calls -= 1
       this.#world.closed()
       if (this.#process.isAlive) this.#connect()
@@ -144,7 +194,43 @@ export class SimulatedClient {
     this.#world.oracle.settle(message, outcome, reason)
   }
 
+  /** Of a caller who loses patience. */
+  #signal(): AbortSignal {
+    const controller = new AbortController()
+    this.#process.setTimer(() => {
+      this.#world.counts.aborted += 1
+      controller.abort()
+    }, this.#world.runtime.random() * 2_000)
+    return controller.signal
+  }
+
+  get #queued(): number {
+    return this.#client.pending.filter(({ stage }) => stage === 'queued').length
+  }
+
+  /** I9: the queue has a limit; what a lost session puts back may stand above it. */
+  #checkQueue(before: number): void {
+    const after = this.#queued
+    if (after <= Math.max(before, QUEUE_LIMIT)) return
+    this.#world.oracle.violations.push(`I9: ${after} messages wait, the queue takes ${QUEUE_LIMIT}`)
+  }
+
+  #wait(delay: number | undefined): void {
+    if (delay === undefined) return
+    this.#mayDialAt = this.#world.runtime.now() + delay
+    if (delay < SHORTEST_DELAY)
+      this.#world.oracle.violations.push(`I9: the next attempt comes in ${delay} ms`)
+  }
+
+  /** I9: attempts keep to the back-off. */
+  #checkPatience(): void {
+    const early = this.#mayDialAt - this.#world.runtime.now()
+    if (early > 0.001) this.#world.oracle.violations.push(`I9: an attempt came ${early} ms early`)
+  }
+
   #connect(): void {
+    this.#mayDialAt = 0
+    if (this.#world.taking === 'iterable') void this.#read()
     this.#client.connect().catch((error: unknown) => {
       if (!(error instanceof MqttError) || error.code !== 'disconnected') this.#unexpected(error)
     })
@@ -158,6 +244,26 @@ export class SimulatedClient {
       },
       () => this.#process.isAlive && this.#process.setTimer(() => this.#subscribe(), 500),
     )
+  }
+
+  /** Takes messages until the client disconnects; a subscription that fails is asked for again. */
+  async #read(): Promise<void> {
+    await undefined
+    const read = ++this.#reads
+    const messages = this.#client.messages('down/#', { qos: 2, highWaterMark: 4 })
+    messages.ready.then(
+      () => {
+        this.isSubscribed = true
+      },
+      () => {
+        this.#process.setTimer(() => read === this.#reads && void this.#read(), 500)
+      },
+    )
+    try {
+      for await (const message of messages) await this.#handle(message)
+    } catch {
+      // Told by `ready`.
+    }
   }
 
   #call(promise: Promise<unknown>): void {
@@ -177,13 +283,19 @@ export class SimulatedClient {
     const complete = (): void => {
       sent.completed += 1
     }
-    if (runtime.random() < 0.8) return complete()
-    return new Promise((resolve) => {
+    const { taking } = this.#world
+    const later = runtime.random() < 0.2
+    // What is handed out by an iterable counts as handled when the client stops.
+    if (taking === 'iterable' || !later) complete()
+    if (!later) return taking === 'manual' ? message.ack() : undefined
+    const handled = new Promise<void>((resolve) => {
       this.#process.setTimer(() => {
-        complete()
+        if (taking !== 'iterable') complete()
+        if (taking === 'manual') message.ack()
         resolve()
       }, runtime.random() * 300)
     })
+    return taking === 'manual' ? undefined : handled
   }
 
   readonly #unexpected = (error: unknown): void => {
@@ -201,7 +313,8 @@ function optionsOf({ version, clientId, runtime }: ClientWorld, store: SessionSt
     operationTimeout: 60_000,
     retryInitialConnect: true,
     poisonLimit: 0,
-    reconnect: { min: 50, max: 1_000 },
+    reconnect: { min: SHORTEST_DELAY, max: 1_000 },
+    queue: { maxMessages: QUEUE_LIMIT, overflow: runtime.random() < 0.5 ? 'wait' : 'reject' },
   }
   if (version !== '5') return { ...common, protocolVersion: '3.1.1', cleanSession: false }
   return {

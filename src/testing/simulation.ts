@@ -14,7 +14,7 @@
 
 import { Oracle } from './oracle.ts'
 import { Broker } from './broker/broker.ts'
-import { SimulatedClient } from './simulated-client.ts'
+import { SimulatedClient, type Taking, TAKINGS } from './simulated-client.ts'
 import { type CrashKind, SimulationDisk } from './simulation-disk.ts'
 import { VirtualRuntime } from './virtual-runtime.ts'
 import { Wire } from './wire.ts'
@@ -29,6 +29,8 @@ export interface SimulationScenario {
   readonly storeFaults?: boolean
   /** How processes die; with `'power'` the store is to survive that, too. */
   readonly crashes?: readonly CrashKind[]
+  /** How messages are taken. */
+  readonly taking?: Taking
   /** False: the disk only pretends to sync. */
   readonly sync?: boolean
 }
@@ -39,6 +41,7 @@ export type FaultTotals = Readonly<Record<string, number>>
 export interface SimulationResult {
   readonly seed: number
   readonly version: ProtocolVersion
+  readonly taking: Taking
   /** Publishes in both directions and other calls. */
   readonly operations: number
   /** What the oracle found: empty when all is well. */
@@ -63,6 +66,7 @@ class Simulation {
   readonly #seed: number
   readonly #steps: number
   readonly #version: ProtocolVersion
+  readonly #taking: Taking
   readonly #crashes: readonly CrashKind[]
   readonly #storeFaults: boolean
   readonly #runtime: VirtualRuntime
@@ -70,6 +74,7 @@ class Simulation {
   readonly #broker: Broker
   readonly #wire: Wire
   readonly #disk: SimulationDisk
+  readonly #program = { aborted: 0, queueFull: 0 }
   readonly #counts = { processCrash: 0, powerLoss: 0, sessionLost: 0, brokerStopped: 0, disconnected: 0 }
   #client: SimulatedClient | undefined = undefined
   #lives = 0
@@ -92,7 +97,8 @@ class Simulation {
     const dies = chance() < 0.4
     const how: CrashKind = chance() < 0.5 ? 'power' : 'process'
     this.#crashes = scenario.crashes ?? (dies ? [how, 'process'] : [])
-    this.#oracle = new Oracle(this.#version === '5')
+    this.#taking = scenario.taking ?? TAKINGS[Math.floor(chance() * TAKINGS.length)] ?? 'handled'
+    this.#oracle = new Oracle(this.#version === '5', this.#taking === 'received')
     this.#broker = new Broker({
       receiveMaximum: chance() < 0.5 ? 2 + Math.floor(chance() * 20) : undefined,
       handOnAt: chance() < 0.5 ? 'publish' : 'pubrel',
@@ -129,10 +135,11 @@ class Simulation {
     return {
       seed: this.#seed,
       version: this.#version,
+      taking: this.#taking,
       operations: this.#operations,
       violations: this.#oracle.violations,
       digest: this.#wire.digest,
-      totals: { ...counts, ...this.#counts, ...this.#disk.counts },
+      totals: { ...counts, ...this.#counts, ...this.#program, ...this.#disk.counts },
     }
   }
 
@@ -145,12 +152,14 @@ class Simulation {
     this.#client = new SimulatedClient(
       {
         version: this.#version,
+        taking: this.#taking,
+        counts: this.#program,
         clientId: CLIENT_ID,
         runtime: this.#runtime,
         wire: this.#wire,
         oracle: this.#oracle,
         life: this.#lives,
-        closed: () => this.#oracle.doubt(this.#storeFaults),
+        closed: () => this.#oracle.close(this.#storeFaults),
         connected: () => {
           if (this.#calmUntil < Infinity) return
           this.#calmUntil = this.#runtime.now() + CALM
@@ -228,7 +237,7 @@ class Simulation {
     const client = this.#client
     if (client === undefined || !client.isSubscribed) return
     this.#counts.disconnected += 1
-    this.#oracle.doubt(this.#storeFaults)
+    this.#oracle.close(this.#storeFaults)
     client.reconnect(this.#runtime.random() < 0.5 ? 0 : 200)
     await this.#runtime.advance(100)
   }
