@@ -375,7 +375,7 @@ export class Engine implements OpenerHost {
       this.#events.emit('closed', { error: undefined })
       disconnecting.resolve()
     }
-    this.#settle(error, kept).then(ended)
+    void this.#settle(error, kept).then(ended)
   }
 
   /** At once: no DISCONNECT, nobody waits. */

@@ -248,7 +248,7 @@ export class SimulatedClient {
 
   /** Takes messages until the client disconnects; a subscription that fails is asked for again. */
   async #read(): Promise<void> {
-    await undefined
+    await Promise.resolve()
     const read = ++this.#reads
     const messages = this.#client.messages('down/#', { qos: 2, highWaterMark: 4 })
     messages.ready.then(
