@@ -194,4 +194,23 @@ describe('large numbers', () => {
     expect(ids.slice(0, 3)).toEqual([1, 2, 3])
     expect(ids.slice(-2)).toEqual([65_535, 2])
   })
+
+  it.each(VERSIONS)('%s: 10,000 queued messages need at most 8 round trips, in order', async (version) => {
+    const world = makeWorld(version)
+    const roundTrip = 50
+    for (const type of ['connack', 'puback'] as const) world.broker.faults.onSend(type).delay(roundTrip)
+    const client = world.durable()
+    const settled: number[] = []
+    for (let index = 0; index < 10_000; index += 1)
+      void client.publish('a', `${index}`, { qos: 1 }).then(() => settled.push(index))
+    const connected = client.connect()
+    await world.advance(roundTrip)
+    await connected
+    let roundTrips = 0
+    for (; settled.length < 10_000 && roundTrips < 8; roundTrips += 1) await world.advance(roundTrip)
+    expect(settled).toEqual(Array.from({ length: 10_000 }, (_, index) => index))
+    expect(roundTrips).toBeLessThanOrEqual(8)
+    const texts = world.got('publish').map(({ payload }) => Number(new TextDecoder().decode(payload)))
+    expect(texts).toEqual(Array.from({ length: 10_000 }, (_, index) => index))
+  })
 })
