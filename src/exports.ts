@@ -48,4 +48,5 @@ export type { ControlPacket, Properties, ProtocolVersion, QoS, UserProperties } 
 export { matches } from './core/topics/topic.ts'
 export { memoryStore } from './store/memory.ts'
 export type { Durability, SessionStore } from './store/store.ts'
-export type { Dial, DialOptions, DialTarget, Transport, TransportReceiver } from './transport/transport.ts'
+export type * from './transport/dial-options.ts'
+export type { Dial, DialTarget, Transport, TransportReceiver } from './transport/transport.ts'

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type Client, ClientPool, connect, createClient, UsageError } from '../src/index.ts'
 import { cachedLookup } from '../src/transport/addresses.ts'
-import { dialTcp } from '../src/transport/tcp.ts'
+import { dialSocket } from '../src/transport/tcp.ts'
 import { type BrokerServer, createBroker } from '../src/testing/broker-server.ts'
 
 const CLIENTS = 1_000
@@ -62,7 +62,7 @@ it('clients that dial one name at once ask for it once', async () => {
     attemptsPerSecond: Infinity,
     maxAttempts: Infinity,
     dial: ({ url }, signal) =>
-      dialTcp({ host: url.hostname, port: Number(url.port), noDelay: true, lookup }, signal),
+      dialSocket({ host: url.hostname, port: Number(url.port), noDelay: true, lookup }, signal),
   })
   const url = server.url.replace('127.0.0.1', 'broker.example')
   await Promise.all(Array.from({ length: 200 }, () => pool.connect(url)))

@@ -12,6 +12,7 @@ import { ClosedError, type MqttError, UsageError } from '../core/errors.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
 import type { Batch } from './batch.ts'
+import { Alarms } from './alarms.ts'
 import { asBytes } from './connect-packet.ts'
 import { Dispatcher } from './dispatcher.ts'
 import type { Driver } from './driver.ts'
@@ -38,7 +39,8 @@ export class Assembly implements EngineClient, PublisherHost {
   readonly batches: Set<Batch> = new Set()
 
   constructor(options: ResolvedOptions, pool: PoolResources, givenClientId: boolean) {
-    const resources = options.runtime === undefined ? pool : { ...pool, runtime: options.runtime }
+    const { runtime } = options
+    const resources = runtime === undefined ? pool : { ...pool, runtime, alarms: new Alarms(runtime) }
     const { statistics } = this
     const events = new Events((error) => resources.runtime.report(error))
     const subscriptions = new Subscriptions()

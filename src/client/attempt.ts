@@ -39,7 +39,9 @@ export class ServerKnowledge {
 
 export class Attempt {
   readonly #host: AttemptHost
-  readonly #controller = new AbortController()
+  /** Of the URL that is tried: one whose time is over leaves the others their turn. */
+  #controller = new AbortController()
+  #isAborted = false
   #driver: Driver | undefined = undefined
   #opened: (() => void) | undefined = undefined
   #failed: ((error: unknown) => void) | undefined = undefined
@@ -68,7 +70,8 @@ export class Attempt {
         return
       } catch (error) {
         failure = error
-        if (this.#controller.signal.aborted) break
+        if (this.#isAborted) break
+        this.#controller = new AbortController()
       }
     }
     throw failure
@@ -76,17 +79,16 @@ export class Attempt {
 
   /** Ends the attempt; nothing of it stays open. */
   abort(error: unknown): void {
-    this.#controller.abort(error)
-    this.#failed?.(error)
-    this.#driver?.destroy()
+    this.#isAborted = true
+    this.#giveUp(error)
   }
 
-  /** `connectTimeout` is over. */
+  /** `connectTimeout` is over for the URL that is tried. */
   handleTimeout(): void {
     const { connectTimeout } = this.#host.options
     const where = this.#phase === 'connack' ? 'no CONNACK came' : 'no connection was made'
     const message = `${where} within ${connectTimeout} ms (option connectTimeout)`
-    this.abort(new ConnectionError('connect-timeout', message, { phase: this.#phase }))
+    this.#giveUp(new ConnectionError('connect-timeout', message, { phase: this.#phase }))
   }
 
   handleOpened(): void {
@@ -95,6 +97,12 @@ export class Attempt {
 
   handleFailed(error: unknown): void {
     this.#failed?.(error)
+  }
+
+  #giveUp(error: unknown): void {
+    this.#controller.abort(error)
+    this.#failed?.(error)
+    this.#driver?.destroy()
   }
 
   async #tryUrl(url: URL): Promise<void> {

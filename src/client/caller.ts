@@ -17,12 +17,15 @@ export interface DeliveryOwner {
 export class Caller implements DeliveryOwner {
   readonly promise: Promise<PublishResult>
   readonly #events: Events
+  readonly #released: (() => Promise<unknown>) | undefined
   #resolve!: (result: PublishResult) => void
   #reject!: (error: unknown) => void
   #unlisten: (() => void) | undefined = undefined
 
-  constructor(events: Events) {
+  /** @param released for a payload that is lent: settles when the network has let go of its memory */
+  constructor(events: Events, released?: () => Promise<unknown>) {
     this.#events = events
+    this.#released = released
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -52,8 +55,14 @@ export class Caller implements DeliveryOwner {
   }
 
   settle(delivery: Delivery, error: unknown): void {
-    if (error !== undefined) return this.fail(delivery.name.text, error)
+    if (error !== undefined) return this.#giveBack(() => this.fail(delivery.name.text, error))
     const { packetId, reasonCode, result } = delivery
     this.resolve({ packetId: packetId === 0 ? undefined : packetId, reasonCode, properties: result })
+  }
+
+  /** What was given up may still be on its way out of the caller's memory. */
+  #giveBack(fail: () => void): void {
+    if (this.#released === undefined) fail()
+    else this.#released().then(fail, fail)
   }
 }

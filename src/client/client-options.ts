@@ -8,7 +8,8 @@
 
 import type { UserProperties } from '../core/packets/types.ts'
 import type { SessionStore } from '../store/store.ts'
-import type { Dial, DialOptions } from '../transport/transport.ts'
+import type { DialOptions } from '../transport/dial-options.ts'
+import type { Dial } from '../transport/transport.ts'
 import type {
   Authentication,
   CredentialsFunction,

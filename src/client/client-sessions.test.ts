@@ -155,6 +155,30 @@ describe("until: 'stored'", () => {
     expect(outcomes[2]?.state).toBe('resolved')
   })
 
+  it.each(VERSIONS)('%s: what gathers during an append is promised by the next one', async (version) => {
+    const world = makeWorld(version)
+    const store = memoryStore()
+    const appends: (() => void)[] = []
+    const append = store.append.bind(store)
+    const client = await world.connectedDurable({ store })
+    await world.settle()
+    store.append = (records) => new Promise((resolve) => appends.push(() => resolve(append(records))))
+    const outcomes = ['1', '2'].map((payload) =>
+      outcomeOf(client.publish('a', payload, { qos: 1, until: 'stored' })),
+    )
+    const states = (): string[] => outcomes.map(({ state }) => state)
+    await world.settle()
+    expect([states(), appends.length]).toEqual([['pending', 'pending'], 1])
+    appends.shift()?.()
+    await world.settle()
+    expect([states(), appends.length]).toEqual([['resolved', 'pending'], 1])
+    expect(world.got('publish')).toHaveLength(1)
+    appends.shift()?.()
+    await world.settle()
+    expect(states()).toEqual(['resolved', 'resolved'])
+    expect(world.got('publish')).toHaveLength(2)
+  })
+
   it.each(VERSIONS)('%s: without a store it is the acknowledgement', async (version) => {
     const world = makeWorld(version)
     const client = await world.connected()

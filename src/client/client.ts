@@ -63,6 +63,8 @@ export class Client {
     resources: PoolResources,
   ) {
     const resolved = resolveOptions(urls, options, () => resources.runtime.random())
+    const dial = resolved.dial ?? resources.dial
+    for (const url of resolved.urls) dial.check?.({ url, options: resolved })
     this.#parts = new Assembly(resolved, resources, options?.clientId !== undefined)
   }
 

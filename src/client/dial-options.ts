@@ -4,19 +4,22 @@
  */
 
 import { UsageError } from '../core/errors.ts'
-import type { DialOptions } from '../transport/transport.ts'
+import type { DialOptions } from '../transport/dial-options.ts'
 import { checkFunction, checkObject, invalid, kindOf, shown } from './option-checks.ts'
 
 const PROXIES = ['http:', 'https:', 'socks5:']
 
 /** The options of the transport, and the path of a WebSocket when there is one among them. */
-export function checkDialOptions(given: DialOptions): DialOptions & { websocketPath: string | undefined } {
+export function checkDialOptions(
+  given: Readonly<Record<keyof DialOptions, unknown>>,
+): DialOptions & { websocketPath: string | undefined } {
   const { tls, socket, websocket, proxy, lookup } = given
   if (tls !== undefined) checkObject('tls', tls)
   if (socket !== undefined) checkObject('socket', socket)
   if (lookup !== undefined) checkFunction('lookup', lookup)
   if (proxy !== undefined) checkProxy(proxy)
-  return { tls, socket, websocket, proxy, lookup, websocketPath: pathOf(websocket) }
+  const passed = { tls, socket, websocket, proxy, lookup } as DialOptions
+  return { ...passed, websocketPath: pathOf(websocket) }
 }
 
 function pathOf(websocket: unknown): string | undefined {

@@ -54,6 +54,11 @@ export class Driver implements TransportReceiver {
   #ended = false
   #destroyAt = Infinity
 
+  /** Bytes that the network has: their memory is free again. */
+  written = 0
+  /** Told of them, while somebody waits for that. */
+  onWritten: ((total: number) => void) | undefined = undefined
+
   constructor(
     connection: Connection,
     transport: Transport,
@@ -102,8 +107,10 @@ export class Driver implements TransportReceiver {
   }
 
   /** What fits into the buffers of the system is written there whether or not the peer lives. */
-  handleWritten(): void {
+  handleWritten(total: number): void {
+    this.written = total
     if (this.#saturated) this.connection.handleWritten(this.#runtime.now())
+    this.onWritten?.(total)
   }
 
   handleDrain(): void {

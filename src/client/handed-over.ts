@@ -17,7 +17,7 @@ interface Waiter {
   topic: string | undefined
 }
 
-const HANDED_OVER: PublishResult = Object.freeze({
+export const HANDED_OVER: PublishResult = Object.freeze({
   packetId: undefined,
   reasonCode: 0,
   properties: undefined,

@@ -177,7 +177,7 @@ function isBuffer(value: unknown): value is ArrayBuffer {
 /** A copy of bytes or of the UTF-8 of a string, as Binary Data: at most 65,535 bytes (5: 1.5.6). */
 export function checkBinary(field: string, value: unknown): Uint8Array {
   const payload = payloadBytes(value, field)
-  const bytes = typeof payload === 'string' ? encodeUtf8(payload) : payload.slice()
+  const bytes = typeof payload === 'string' ? encodeUtf8(payload) : new Uint8Array(payload)
   if (bytes.length <= TWO_BYTES) return bytes
   const message = `expected at most ${inWords(TWO_BYTES)} bytes, got ${inWords(bytes.length)}`
   throw new UsageError('invalid-option', field, message)

@@ -9,7 +9,8 @@ import { UsageError } from '../core/errors.ts'
 import { type Codec, mqtt311, mqtt5 } from '../core/packets/codec.ts'
 import type { Properties, ProtocolVersion, WillMessage } from '../core/packets/types.ts'
 import type { SessionStore } from '../store/store.ts'
-import type { Dial, DialOptions } from '../transport/transport.ts'
+import type { DialOptions } from '../transport/dial-options.ts'
+import type { Dial } from '../transport/transport.ts'
 import { resolveUrls } from './broker-urls.ts'
 import type {
   ClientOptions,

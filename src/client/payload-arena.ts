@@ -12,7 +12,8 @@ export class PayloadArena {
 
   copy(bytes: Uint8Array): Uint8Array {
     const { length } = bytes
-    if (length > LARGEST) return bytes.slice()
+    // Not by `slice`: that of a Buffer is a view.
+    if (length > LARGEST) return new Uint8Array(bytes)
     if (this.#piece.length - this.#used < length) {
       this.#piece = new Uint8Array(PIECE)
       this.#used = 0

@@ -57,7 +57,10 @@ export interface DeliveryOptions {
 }
 
 export interface PublishOptions extends DeliveryOptions {
-  /** `'borrowed'`: the bytes are not copied, and are left alone until the promise settles. Default `'copied'`. */
+  /**
+   * `'borrowed'`: the bytes are not copied, and must stay as they are until the promise settles; it does so when
+   * the network has let go of them, also when the message was given up. Default `'copied'`.
+   */
   readonly payload?: 'copied' | 'borrowed' | undefined
 }
 

@@ -10,13 +10,14 @@
 
 import { utf8Length } from '../core/bytes/utf8.ts'
 import { ConnectionError, type MqttError, RefusedError } from '../core/errors.ts'
+import { publishLength, publishPropertiesSize } from '../core/packets/publish.ts'
 import { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
 import type { TopicNames } from '../core/topics/topic-names.ts'
 import { Caller, type DeliveryOwner } from './caller.ts'
 import type { Driver } from './driver.ts'
 import type { Events, PendingDelivery } from './events.ts'
-import { HandedOver } from './handed-over.ts'
+import { HANDED_OVER, HandedOver } from './handed-over.ts'
 import { payloadBytes, type Payload } from './option-checks.ts'
 import type { ResolvedOptions } from './options.ts'
 import { Outbox } from './outbox.ts'
@@ -52,6 +53,8 @@ export class Publisher {
   readonly #options: ResolvedOptions
   readonly #outbox: Outbox
   readonly #handedOver = new HandedOver()
+  /** For payloads that are lent, whose memory the network must have let go. */
+  readonly #written = new HandedOver()
   readonly #arena = new PayloadArena()
   /** Those who asked for room, or for the output to be drained. */
   #draining: (() => void)[] = []
@@ -168,7 +171,8 @@ export class Publisher {
 
   /** The connection is gone. QoS 0 that it had not taken is lost. */
   handleGone(error: unknown): void {
-    for (const topic of this.#handedOver.fail(error)) this.#events.emit('publishFailed', { topic, error })
+    for (const topic of [...this.#handedOver.fail(error), ...this.#written.fail(error)])
+      this.#events.emit('publishFailed', { topic, error })
     for (const resolve of this.#draining.splice(0)) resolve()
   }
 
@@ -217,12 +221,14 @@ export class Publisher {
     if (driver === undefined && this.#options.queue.qos0 && this.#host.closedError === undefined) {
       return this.#publishDelivery(topic, payload, options ?? {})
     }
-    this.#writeQos0(topic, payload, options, options?.payload === 'borrowed')
-    if (options?.signal === undefined) return this.handedOver(topic)
+    const lent = options?.payload === 'borrowed'
+    this.#writeQos0(topic, payload, options, lent)
+    const sent = (): Promise<PublishResult> => (lent ? this.#untilWritten(topic) : this.handedOver(topic))
+    if (options?.signal === undefined) return sent()
     const { signal } = options
     const caller = new Caller(this.#events)
     caller.listen(signal, () => caller.fail(topic, signal.reason))
-    this.handedOver(topic).then(
+    sent().then(
       (result) => caller.resolve(result),
       (error: unknown) => caller.reject(error),
     )
@@ -242,6 +248,18 @@ export class Publisher {
     if (this.#isPiledUp(driver)) throw this.#outbox.fullError(topic, false)
     driver.connection.publishQos0(message)
     driver.wrote()
+  }
+
+  /** Resolves when the network has let go of all that was written so far, or the connection is gone. */
+  #untilWritten(topic?: string): Promise<PublishResult> {
+    const { driver } = this.#host
+    if (driver === undefined) return this.handedOver(topic)
+    const { writtenOutput } = driver.connection
+    if (driver.written >= writtenOutput) return Promise.resolve(HANDED_OVER)
+    driver.onWritten = (total) => {
+      if (driver === this.#host.driver) this.#written.handleFlushed(total)
+    }
+    return this.#written.promise(writtenOutput, topic)
   }
 
   #sendSlowly(topic: string, payload: Payload, options: SendOptions | undefined): boolean {
@@ -266,7 +284,7 @@ export class Publisher {
   #publishDelivery(topic: string, payload: Payload, options: PublishOptions): Promise<PublishResult> {
     const { signal } = options
     const delivery = this.#delivery(topic, payload, options, options.payload === 'borrowed')
-    const caller = new Caller(this.#events)
+    const caller = new Caller(this.#events, delivery.lent ? () => this.#untilWritten() : undefined)
     this.#offer(delivery, caller)
     if (signal !== undefined) caller.listen(signal, () => this.#abort(delivery, signal.reason))
     if (options.until === 'stored' && this.#options.store !== undefined) this.#untilStored.push(delivery)
@@ -286,10 +304,14 @@ export class Publisher {
     const name = this.#names.encode(topic)
     const properties = checkPublishOptions(options, this.#options.version5)
     const bytes = payloadBytes(payload)
+    const payloadSize = typeof bytes === 'string' ? utf8Length(bytes) : bytes.length
+    const propertiesSize = publishPropertiesSize(properties, this.#options.version5 !== 'no')
+    // What no packet can carry is refused here: when its turn came, nobody could be told.
+    publishLength(name.bytes.length, options.qos ?? 0, propertiesSize, payloadSize)
     return {
       name,
       payload: typeof bytes === 'string' || lent || !outlives ? bytes : this.#arena.copy(bytes),
-      payloadSize: typeof bytes === 'string' ? utf8Length(bytes) : bytes.length,
+      payloadSize,
       qos: options.qos ?? 0,
       retain: options.retain ?? false,
       properties,

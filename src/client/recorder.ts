@@ -2,7 +2,7 @@
  * Carries the session's records to the store, one append at a time; what gathers meanwhile is the next append.
  *
  * After a failure nothing is known of what the store holds: the next append stands for everything. It is made when
- * the next record comes, or with the next connection.
+ * the next record comes, or a packet waits for one: a disk that is full is not asked without pause.
  */
 
 import { MqttError } from '../core/errors.ts'
@@ -19,6 +19,8 @@ export class Recorder {
   readonly #store: SessionStore
   readonly #host: RecorderHost
   #writing: Promise<void> | undefined = undefined
+  /** The journal's position at the last failure. */
+  #failedAt = -1
   #closed = false
 
   constructor(store: SessionStore, host: RecorderHost) {
@@ -30,8 +32,9 @@ export class Recorder {
   flush(): void {
     if (this.#writing !== undefined || this.#closed) return
     const { journal } = this.#host
-    const records = journal?.nextRecords()
-    if (journal === undefined || records === undefined) return
+    if (journal === undefined || (journal.position === this.#failedAt && !journal.isAwaited)) return
+    const records = journal.nextRecords()
+    if (records === undefined) return
     const { upTo, bytes, replaces } = records
     const write = replaces ? this.#store.replace(bytes) : this.#store.append(bytes)
     this.#writing = write.then(
@@ -45,12 +48,14 @@ export class Recorder {
         this.#writing = undefined
         journal.handleStoreFailed()
         this.#host.handleStoreFailed(storeError(error))
+        this.#failedAt = journal.position
       },
     )
   }
 
   /** Stores what there is and closes the store. */
   async close(): Promise<void> {
+    this.#failedAt = -1
     this.flush()
     while (this.#writing !== undefined) await this.#writing
     this.#closed = true

@@ -9,17 +9,19 @@
  *   anything relies on the new name: before older segments are unlinked, before a batch is appended;
  * - a segment is synced before its successor exists, whatever the durability, and when it is opened: what has
  *   been read back is durable before the session acts on it;
+ * - after a sync that failed, the next one may succeed without having written what the first one had not: all of
+ *   the segment is written again before it;
  * - what a failed append left is cut off, and a segment whose making failed is removed, before anything is
  *   appended; as long as that does not work, nothing is.
  *
- * With `'process'`, a loss of power can therefore cost the latest batches, but not the store, as long as the disk
- * does not fail to sync as well. A batch whose append rejected is gone, unless the store is closed, or its process
- * ends, before the disk works again: then it may be there, whole.
+ * With `'process'`, a loss of power can therefore cost the latest batches, but not the store. A batch whose append
+ * rejected is gone, unless the store is closed, or its process ends, before the disk works again: then it may be
+ * there, whole.
  */
 import { resolve } from 'node:path'
 import { MqttError } from '../core/errors.ts'
 import { codeOf, type Disk, type DiskFile } from './disk.ts'
-import { encodeHeader, encodeRecord, HEADER_BYTES, MAX_BATCH_BYTES } from './file-format.ts'
+import { decodeRecords, encodeHeader, encodeRecord, HEADER_BYTES, MAX_BATCH_BYTES } from './file-format.ts'
 import { type SegmentHeader, segmentName, unfinishedName } from './file-format.ts'
 import { checkFileStore } from './file-options.ts'
 import { FileLock } from './file-lock.ts'
@@ -90,6 +92,8 @@ class LogStore implements FileStore {
   #segment: Segment | undefined
   /** The newest segment may have bytes behind its end. */
   #isTorn = false
+  /** A sync of the newest segment has failed: what the system takes for written may not be. */
+  #isDoubtful = false
   /** The number of a segment whose making failed, perhaps after it had got its name. */
   #orphan: number | undefined
 
@@ -155,6 +159,7 @@ class LogStore implements FileStore {
         : await this.#continue(newest, dropped !== undefined)
     this.#dropped = dropped
     this.#isTorn = false
+    this.#isDoubtful = false
     this.#orphan = undefined
     await this.#removeWaste(waste)
     return batches
@@ -165,8 +170,7 @@ class LogStore implements FileStore {
     const file = await this.#disk.open(this.#pathOf(sequence), 'existing')
     try {
       if (isTorn) await file.truncate(end)
-      // The last process may have been refused a sync; the system may then take the bytes for written.
-      if (this.durability === 'power') await file.write(bytes, 0)
+      await file.write(bytes, 0) // the last process may have been refused a sync
       await file.datasync()
       await this.#disk.syncDirectory(this.#path)
     } catch (error) {
@@ -187,7 +191,7 @@ class LogStore implements FileStore {
     }
     try {
       await segment.file.write(record, segment.end)
-      if (this.durability === 'power') await segment.file.datasync()
+      if (this.durability === 'power') await this.#sync(segment)
       segment.end += record.length
     } catch (error) {
       this.#isTorn = true
@@ -198,7 +202,11 @@ class LogStore implements FileStore {
 
   /** The log goes on in a new segment. */
   async #roll(old: Segment): Promise<Segment> {
-    if (this.durability !== 'power') await old.file.datasync()
+    if (this.durability !== 'power') {
+      if (this.#isDoubtful) await old.file.write(await this.#readAgain(old), 0)
+      await this.#sync(old)
+      this.#isDoubtful = false
+    }
     const { sequence, first, end } = old
     const segment = await this.#create({ sequence: sequence + 1, first, previousLength: end })
     this.#segment = segment
@@ -217,6 +225,7 @@ class LogStore implements FileStore {
       throw this.#failure('be rewritten', error)
     }
     this.#isTorn = false
+    this.#isDoubtful = false
     await close(old.file)
     const waste: string[] = []
     for (let older = old.first; older < sequence; older++) waste.push(segmentName(older))
@@ -260,9 +269,27 @@ class LogStore implements FileStore {
     }
     if (this.#isTorn) {
       await segment.file.truncate(segment.end)
-      await segment.file.datasync()
+      await this.#sync(segment)
       this.#isTorn = false
     }
+  }
+
+  async #sync({ file }: Segment): Promise<void> {
+    try {
+      await file.datasync()
+    } catch (error) {
+      this.#isDoubtful = true
+      throw error
+    }
+  }
+
+  /** What others see of the segment, which the disk may lack. */
+  async #readAgain({ sequence, end }: Segment): Promise<Uint8Array> {
+    const path = this.#pathOf(sequence)
+    const bytes = (await this.#disk.read(path)).subarray(0, end)
+    const { end: wholeUntil, damage = 'the file is shorter' } = decodeRecords(bytes)
+    if (wholeUntil === end) return bytes
+    throw new MqttError('store-failed', `${path} has lost what was written to it: ${damage}`)
   }
 
   /** What stays is removed by the next `open`. */

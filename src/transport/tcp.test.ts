@@ -2,7 +2,7 @@ import net from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { ConnectionError } from '../core/errors.ts'
 import { createDial } from './dial.ts'
-import { dialTcp } from './tcp.ts'
+import { dialSocket as dialTcp } from './tcp.ts'
 import type { Transport, TransportReceiver } from './transport.ts'
 
 const servers: net.Server[] = []

@@ -1,12 +1,15 @@
 /**
- * TCP by `node:net`, which Node, Bun and Deno all have.
+ * Sockets by `node:net`, which Node, Bun and Deno all have: TCP and Unix, and the transport over any of them.
  *
- * Reading goes through `onread` into one buffer for all sockets of the process: chunks are lent, and the receiver
- * copies what it keeps. That is up to twice as fast as 'data' events, which allocate for each chunk.
+ * A plain socket is read through `onread` into one buffer for all sockets of the process: chunks are lent, and the
+ * receiver copies what it keeps. That is up to twice as fast as 'data' events, which allocate for each chunk. What
+ * TLS, a proxy or a WebSocket stands on is read by those first, so there it is 'data'.
  */
 
+import dns from 'node:dns'
 import net from 'node:net'
-import { ConnectionError } from '../core/errors.ts'
+import { ConnectionError, type ConnectionPhase } from '../core/errors.ts'
+import { explained } from './tls-errors.ts'
 import type { Transport, TransportReceiver } from './transport.ts'
 
 /** Made at the first connection; shared by all, since a chunk is only lent until it was handled. */
@@ -14,97 +17,190 @@ let readBuffer: Uint8Array | undefined
 
 const READ_BUFFER_SIZE = 262_144
 
+/** Where a socket goes: a host and port, or the path of a Unix socket. */
+export type SocketTarget = TcpTarget | { readonly path: string }
+
 export interface TcpTarget {
   readonly host: string
   readonly port: number
   readonly noDelay: boolean
+  /** Default: the system's. */
   readonly lookup: net.LookupFunction | undefined
+  /** 4 or 6: only addresses of that family. */
+  readonly family?: 4 | 6 | undefined
+  readonly localAddress?: string | undefined
+  /** ms of silence before the first probe; 0: no probes. */
+  readonly keepAlive?: number | undefined
+}
+
+/** How far a dialing has come: what its error says, and its time-out. */
+export interface Progress {
+  phase: Exclude<ConnectionPhase, 'connack' | 'established'>
 }
 
 /** Connects, or rejects with a `ConnectionError` or the signal's reason; then nothing is left open. */
-export function dialTcp(target: TcpTarget, signal: AbortSignal): Promise<Transport> {
+export async function dialSocket(
+  target: SocketTarget,
+  signal: AbortSignal,
+  progress: Progress = { phase: 'tcp' },
+): Promise<Transport> {
+  const transport = new SocketTransport()
+  const onread = {
+    buffer: () => (readBuffer ??= new Uint8Array(READ_BUFFER_SIZE)),
+    callback: (size: number, buffer: Uint8Array) => transport.handleRead(buffer.subarray(0, size), false),
+  }
+  transport.attach(await connect(target, signal, progress, onread))
+  return transport
+}
+
+/**
+ * A socket for something to stand on. It may break before that listens, which then has to ask `brokenBy`; errors go
+ * nowhere meanwhile.
+ */
+export function openSocket(
+  target: SocketTarget,
+  signal: AbortSignal,
+  progress: Progress,
+): Promise<net.Socket> {
+  return connect(target, signal, progress, undefined)
+}
+
+/** What has ended a socket, if anything has. */
+export function brokenBy(socket: net.Socket): Error | undefined {
+  if (!socket.destroyed && !socket.readableEnded) return undefined
+  return socket.errored ?? new Error('the other side closed the connection')
+}
+
+function connect(
+  target: SocketTarget,
+  signal: AbortSignal,
+  progress: Progress,
+  onread: net.OnReadOpts | undefined,
+): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
-    const transport = new TcpTransport()
+    if (signal.aborted) return reject(signal.reason as Error)
     const socket = net.connect({
-      host: target.host,
-      port: target.port,
-      noDelay: target.noDelay,
-      ...(target.lookup === undefined ? {} : { lookup: target.lookup }),
-      onread: {
-        buffer: () => (readBuffer ??= new Uint8Array(READ_BUFFER_SIZE)),
-        callback: (size: number, buffer: Uint8Array) => transport.handleRead(size, buffer),
-      },
+      ...settingsOf(target, progress),
+      ...(onread === undefined ? {} : { onread }),
     })
+    socket.on('error', () => {})
     const settle = (): void => {
       signal.removeEventListener('abort', aborted)
       socket.off('connect', connected).off('error', failed)
     }
+    const giveUp = (reason: unknown): void => {
+      settle()
+      socket.destroy()
+      reject(reason as Error)
+    }
     const connected = (): void => {
       settle()
-      transport.attach(socket)
-      resolve(transport)
+      resolve(socket)
     }
-    const failed = (error: Error): void => {
-      settle()
-      socket.on('error', () => {})
-      socket.destroy()
-      reject(dialError(error, target))
-    }
-    const aborted = (): void => {
-      settle()
-      socket.on('error', () => {})
-      socket.destroy()
-      reject(signal.reason as Error)
-    }
+    const failed = (error: Error): void => giveUp(dialError(error, target, progress))
+    const aborted = (): void => giveUp(signal.reason)
     socket.once('connect', connected).once('error', failed)
-    if (signal.aborted) aborted()
-    else signal.addEventListener('abort', aborted, { once: true })
+    signal.addEventListener('abort', aborted, { once: true })
   })
 }
 
-function dialError(
-  error: Error & { code?: string; syscall?: string },
-  { host, port }: TcpTarget,
-): ConnectionError {
-  const unresolved =
-    error.syscall === 'getaddrinfo' || error.code === 'ENOTFOUND' || error.code === 'EAI_AGAIN'
-  const text = error.message === '' ? (error.code ?? 'unknown error') : error.message
-  return unresolved
-    ? new ConnectionError('connect-failed', `the name ${host} could not be resolved: ${text}`, {
-        phase: 'dns',
-        cause: error,
-      })
-    : new ConnectionError('connect-failed', `no connection to ${host}:${port}: ${text}`, {
-        phase: 'tcp',
-        cause: error,
-      })
+/**
+ * Node tries the addresses of a name one after the other, each for 250 ms, and alternates between the families. It
+ * would not with a family of its own, so that is left to the look-up; from a local address it tries the first only.
+ */
+function settingsOf(target: SocketTarget, progress: Progress): net.NetConnectOpts {
+  progress.phase = 'tcp'
+  if ('path' in target) return { path: target.path }
+  const { host, port, noDelay, lookup, localAddress, keepAlive = 0 } = target
+  const family = target.family ?? (localAddress === undefined ? 0 : net.isIP(localAddress))
+  return {
+    host,
+    port,
+    noDelay,
+    lookup: watched(ofFamily(lookup ?? dns.lookup, family), progress),
+    ...(localAddress === undefined ? {} : { localAddress }),
+    ...(keepAlive === 0 ? {} : { keepAlive: true, keepAliveInitialDelay: keepAlive }),
+  }
 }
 
-export class TcpTransport implements Transport {
+function ofFamily(lookup: net.LookupFunction, family: number): net.LookupFunction {
+  return (host, options, callback) => lookup(host, family === 0 ? options : { ...options, family }, callback)
+}
+
+/** A look-up that is over when the phase is `tcp` again. */
+function watched(lookup: net.LookupFunction, progress: Progress): net.LookupFunction {
+  return (host, options, callback) => {
+    progress.phase = 'dns'
+    lookup(host, options, (error, address, family) => {
+      if (error === null) progress.phase = 'tcp'
+      callback(error, address, family)
+    })
+  }
+}
+
+function dialError(
+  error: Error & { readonly code?: string },
+  target: SocketTarget,
+  { phase }: Progress,
+): ConnectionError {
+  const where = 'path' in target ? target.path : `${target.host}:${target.port}`
+  const message =
+    phase === 'dns' && 'host' in target
+      ? `the name ${target.host} could not be resolved: ${textOf(error)}`
+      : `no connection to ${where}: ${textOf(error)}${ADVICE[error.code ?? ''] ?? ''}`
+  return new ConnectionError('connect-failed', message, { phase, cause: error })
+}
+
+/** An error for several addresses has no text of its own. */
+function textOf(error: Error): string {
+  return error instanceof AggregateError
+    ? error.errors.map((one) => (one as Error).message).join(', ')
+    : error.message
+}
+
+const ADVICE: Readonly<Record<string, string>> = {
+  ECONNREFUSED: '; nothing listens there: check host and port, and that the server runs',
+  ENOENT: '; there is no such socket',
+  EADDRNOTAVAIL: '; socket.localAddress is no address of this machine',
+}
+
+/** The transport over a socket that stands. */
+export class SocketTransport implements Transport {
   #socket!: net.Socket
   #receiver: TransportReceiver | undefined = undefined
   #written = 0
   /** Before `start` nothing is read; a chunk that comes all the same waits here. */
   #early: Uint8Array[] = []
   #ended = false
+  #error: unknown = undefined
   readonly #handleWritten = (): void => {
     this.#receiver?.handleWritten(this.#written - this.#socket.writableLength)
+  }
+
+  /** Over a socket whose chunks come as 'data', each in memory of its own. */
+  static over(socket: net.Socket): SocketTransport {
+    const transport = new SocketTransport()
+    transport.attach(socket)
+    socket.on('data', (chunk: Uint8Array) => transport.handleRead(chunk, true))
+    return transport
   }
 
   attach(socket: net.Socket): void {
     this.#socket = socket
     socket.pause()
     socket.on('drain', () => this.#receiver?.handleDrain())
-    socket.on('error', (error) => this.#end(error))
+    socket.on('error', (error) => this.#end(explained(error)))
     socket.on('end', () => this.#end(undefined))
     socket.on('close', () => this.#end(undefined))
+    const broken = brokenBy(socket)
+    if (broken !== undefined) this.#end(explained(broken))
   }
 
   start(receiver: TransportReceiver): void {
     this.#receiver = receiver
     queueMicrotask(() => {
       for (const chunk of this.#early.splice(0)) receiver.handleData(chunk, true)
-      if (this.#ended) receiver.handleEnd()
+      if (this.#ended) receiver.handleEnd(this.#error)
       else this.#socket.resume()
     })
   }
@@ -136,16 +232,16 @@ export class TcpTransport implements Transport {
   }
 
   /** Called by the socket for each chunk; false stops reading. */
-  handleRead(size: number, buffer: Uint8Array): boolean {
-    const chunk = buffer.subarray(0, size)
-    if (this.#receiver === undefined) this.#early.push(chunk.slice())
-    else this.#receiver.handleData(chunk, false)
+  handleRead(chunk: Uint8Array, kept: boolean): boolean {
+    if (this.#receiver === undefined) this.#early.push(kept ? chunk : chunk.slice())
+    else this.#receiver.handleData(chunk, kept)
     return true
   }
 
   #end(error: unknown): void {
     if (this.#ended) return
     this.#ended = true
+    this.#error = error
     this.#socket.destroy()
     this.#receiver?.handleEnd(error)
   }

@@ -8,6 +8,8 @@
  * - After `handleEnd` nothing is called any more; it is called exactly once, also after `end()` and `destroy()`.
  */
 
+import type { DialOptions } from './dial-options.ts'
+
 /** What a transport tells. Calls come one at a time and never from within `write`, `start` or `resume`. */
 export interface TransportReceiver {
   handleData(chunk: Uint8Array, kept: boolean): void
@@ -15,7 +17,10 @@ export interface TransportReceiver {
   handleWritten(total: number): void
   /** `write` may be called again after it had returned false. */
   handleDrain(): void
-  /** The stream is over: the peer ended it, or with an error. A half-open stream is treated as ended. */
+  /**
+   * The stream is over: the peer ended it, or with an error. A half-open stream is treated as ended. An `MqttError` is
+   * what the user is told.
+   */
   handleEnd(error?: unknown): void
 }
 
@@ -37,21 +42,20 @@ export interface Transport {
 /** The part of a URL and of the client's options that a dialer looks at. */
 export interface DialTarget {
   readonly url: URL
-  /** `tls`, `socket`, `websocket`, `proxy`, `lookup` as the user gave them; each dialer knows its own. */
-  readonly options: DialOptions
+  /** As the user gave them; each dialer knows its own. */
+  readonly options: DialOptions & {
+    /** Of MQTT: for streams that keep more than a part of a packet. */
+    readonly maximumPacketSize?: number | undefined
+  }
 }
 
-/** Options of transports; see the client's options. */
-export interface DialOptions {
-  readonly tls?: unknown
-  readonly socket?: unknown
-  readonly websocket?: unknown
-  readonly proxy?: unknown
-  readonly lookup?: unknown
+/** How to get a stream. */
+export interface Dial {
+  /**
+   * Opens a stream. Rejects with a `ConnectionError` that names its phase, or with the signal's reason; an aborted
+   * attempt leaves nothing open.
+   */
+  (target: DialTarget, signal: AbortSignal): Promise<Transport>
+  /** Says what is wrong with a URL or its options when a client is made. @throws UsageError */
+  check?(target: DialTarget): void
 }
-
-/**
- * Opens a stream. Rejects with a `ConnectionError` that names its phase, or with the signal's reason; an aborted
- * attempt leaves nothing open.
- */
-export type Dial = (target: DialTarget, signal: AbortSignal) => Promise<Transport>

@@ -36,7 +36,11 @@ export const LAYERS: readonly Layer[] = [
   },
   { name: 'core/index', files: /^core\/index\.ts$/, imports: CORE },
 
-  { name: 'transport/transport', files: /^transport\/transport\.ts$/, imports: ['core/errors'] },
+  {
+    name: 'transport/transport',
+    files: /^transport\/(?:transport|dial-options)\.ts$/,
+    imports: ['core/errors'],
+  },
   {
     name: 'transport/browser',
     files: /^transport\/[\w-]+\.browser\.ts$/,
@@ -45,8 +49,14 @@ export const LAYERS: readonly Layer[] = [
   {
     name: 'transport/dial',
     files: /^transport\/dial\.ts$/,
-    imports: ['transport', 'transport/transport', 'core/errors'],
+    imports: ['transport', 'transport/websocket', 'transport/transport', 'core/errors'],
     packages: 'node',
+  },
+  {
+    name: 'transport/websocket',
+    files: /^transport\/websocket\.ts$/,
+    imports: ['transport', 'transport/transport', 'core/errors'],
+    packages: 'any',
   },
   {
     name: 'transport',

@@ -58,6 +58,12 @@ export class Asking {
     else this.#writer.unsubscribe({ type: 'unsubscribe', packetId, filters, properties })
   }
 
+  /** Sends what has waited for an id, as far as there are free ones now. */
+  pump(now: number): void {
+    for (let next = this.#operations.nextWaiting(); next !== undefined; next = this.#operations.nextWaiting())
+      this.request(next, now)
+  }
+
   /** The size of the packet that `request` would write. */
   requestSize({ kind, subscriptions, filters, properties }: Operation): number {
     return kind === 'subscribe'
@@ -85,7 +91,7 @@ export class Asking {
   }
 
   /** SUBACK or UNSUBACK; the latter has no reason codes in 3.1.1. @throws ProtocolError */
-  handleAnswer(packet: SubackPacket | UnsubackPacket, now: number): Operation | undefined {
+  handleAnswer(packet: SubackPacket | UnsubackPacket): Operation | undefined {
     const kind = packet.type === 'suback' ? 'subscribe' : 'unsubscribe'
     const { packetId, properties } = packet
     const isBare = packet.type === 'unsuback' && !this.#codec.hasProperties
@@ -98,8 +104,6 @@ export class Asking {
     }
     operation.reasonCodes = reasonCodes
     operation.result = properties
-    const waiting = this.#operations.nextWaiting()
-    if (waiting !== undefined) this.request(waiting, now)
     return operation
   }
 

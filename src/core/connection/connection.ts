@@ -22,7 +22,7 @@ import { Authentication } from './authentication.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import { Deadlines } from './deadlines.ts'
 import { DurableOutput, type DurablePacket } from './durable-output.ts'
-import { disconnectedError, lostError, notConnectedError, silentError, textOf } from './endings.ts'
+import { disconnectedError, lostError, notConnectedError, portError, silentError, textOf } from './endings.ts'
 import type { ConnectionEvent } from './events.ts'
 import type { ConnectionState } from './legal-packets.ts'
 import { type NegotiatedSettings, negotiate } from './negotiated.ts'
@@ -51,6 +51,8 @@ export class Connection {
   #receiving: Receiving | undefined = undefined
   #resumed = false
   #reading = true
+  /** Whether the server has said anything. */
+  #heard = false
   #now: number
 
   constructor(codec: Codec, session: Session, options: ConnectionOptions, now: number) {
@@ -62,8 +64,8 @@ export class Connection {
     this.#source = new PacketSource(codec, options)
     this.#writer = new PacketWriter(codec, options.slabs, options.traffic)
     this.#state = connect.properties?.authenticationMethod === undefined ? 'connecting' : 'authenticating'
-    this.#asking = this.#ask(0, Infinity)
     this.#durable = new DurableOutput(session.journal, (output) => this.#encodeStored(output))
+    this.#asking = this.#ask(0, Infinity)
     this.watch(options.watched)
     this.#writer.connect(connect)
   }
@@ -99,6 +101,9 @@ export class Connection {
     if (this.#state === 'closed') return
     this.#now = now
     this.#asking.keepAlive.handleReceived(now)
+    const foreign = this.#heard ? undefined : portError(chunk)
+    this.#heard = true
+    if (foreign !== undefined) return this.#fail(foreign)
     this.#source.push(chunk, kept)
   }
 
@@ -147,7 +152,7 @@ export class Connection {
   handleEnd(error: unknown, now: number): void {
     if (this.#state === 'closed') return
     this.#now = now
-    this.#fail(lostError(error, this.settings !== undefined))
+    this.#fail(lostError(error, this.settings !== undefined, this.#heard))
   }
 
   /** We stopped reading, or begin again: time-outs that need the server's answers stand still meanwhile. */
@@ -355,7 +360,7 @@ export class Connection {
         return undefined
       case 'suback':
       case 'unsuback':
-        return this.#asking.handleAnswer(packet, this.#now)
+        return this.#asking.handleAnswer(packet)
       case 'pingresp':
         return this.#asking.handlePingresp(this.#now)
       case 'auth':
@@ -388,16 +393,7 @@ export class Connection {
     session.established = true
     session.journal?.session(settings.clientId, true, session.writer)
     this.#asking = this.#ask(settings.keepAlive, settings.maximumPacketSize)
-    const parts = {
-      codec: this.#codec,
-      writer: this.#writer,
-      session,
-      settings,
-      deadlines: this.#deadlines,
-      durable: this.#durable,
-      traffic: this.#options.traffic,
-      connection: session.connect(),
-    }
+    const parts = { ...this.#parts, settings, connection: session.connect() }
     this.#publishing = new Publishing(parts, this.#options, (event) => this.#events.push(event))
     this.#receiving = new Receiving(parts, {
       receiveMaximum: this.#options.connect.properties?.receiveMaximum ?? 65_535,
@@ -421,17 +417,16 @@ export class Connection {
   }
 
   #ask(keepAlive: number, maximumPacketSize: number): Asking {
-    const { connect, pingTimeout, traffic } = this.#options
-    const parts = {
-      codec: this.#codec,
-      writer: this.#writer,
-      session: this.session,
-      deadlines: this.#deadlines,
-      traffic,
-    }
+    const { connect, pingTimeout } = this.#options
     const method = connect.properties?.authenticationMethod
     const authentication = new Authentication(method, this.#writer, maximumPacketSize)
-    return new Asking(parts, authentication, keepAlive, pingTimeout, this.#now)
+    return new Asking(this.#parts, authentication, keepAlive, pingTimeout, this.#now)
+  }
+
+  /** What the two directions and the requests have in common. */
+  get #parts() {
+    const [codec, writer, deadlines, durable] = [this.#codec, this.#writer, this.#deadlines, this.#durable]
+    return { codec, writer, deadlines, durable, session: this.session, traffic: this.#options.traffic }
   }
 
   /** Nothing is written before CONNACK or behind DISCONNECT. */
@@ -442,7 +437,9 @@ export class Connection {
   }
 
   #pump(): void {
-    if (this.#resumed && this.#state === 'connected') this.#publishing?.pump(this.#now)
+    if (this.#state !== 'connected') return
+    if (this.#resumed) this.#publishing?.pump(this.#now)
+    this.#asking.pump(this.#now)
   }
 
   #writeDisconnect(packet: DisconnectPacket): void {
@@ -464,7 +461,7 @@ export class Connection {
 
   #close(error: MqttError | undefined, packet: DisconnectPacket | undefined): undefined {
     this.#state = 'closed'
-    if (error !== undefined) this.#publishing?.handleEnd(this.#options.poisonLimit)
+    if (error !== undefined) this.#publishing?.handleEnd(error, this.#options.poisonLimit)
     for (const operation of this.#asking.drain()) {
       operation.error = error
       operation.interrupted = true

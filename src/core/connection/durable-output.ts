@@ -39,7 +39,10 @@ export class DurableOutput {
   send(output: DurablePacket, position: number): void {
     if (this.#journal === undefined || (position <= this.#journal.storedUpTo && this.#waiting.length === 0)) {
       this.#send(output)
-    } else this.#waiting.push({ position, output })
+    } else {
+      this.#waiting.push({ position, output })
+      this.#journal.isAwaited = true
+    }
   }
 
   handleStored(upTo: number): void {

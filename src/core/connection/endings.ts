@@ -1,21 +1,45 @@
 /** Why a connection ended, in words: what came, and where. */
 
-import { ConnectionError, RefusedError, violation, type MqttError } from '../errors.ts'
+import { ConnectionError, MqttError, RefusedError, violation } from '../errors.ts'
 import { describeReasonCode } from '../packets/reason-codes.ts'
 import type { DisconnectPacket } from '../packets/types.ts'
 import { inItsWords } from './opening.ts'
 
-/** The stream is over. @param accepted whether CONNACK had come */
-export function lostError(cause: unknown, accepted: boolean): ConnectionError {
+/**
+ * The stream is over. What the transport says of it in words of its own is told as it is.
+ *
+ * @param accepted whether CONNACK had come
+ * @param heard whether anything had
+ */
+export function lostError(cause: unknown, accepted: boolean, heard: boolean): MqttError {
+  if (cause instanceof MqttError && !(accepted && cause instanceof ConnectionError)) return cause
   const where = accepted ? 'without DISCONNECT' : 'before CONNACK'
-  const message =
+  const what =
     cause === undefined
       ? `the server closed the connection ${where}`
       : `the connection was lost: ${textOf(cause)}`
+  const message = heard
+    ? what
+    : `${what}; is the port one for what the URL says (mqtt: plain, mqtts: TLS, ws: and wss: WebSocket)? ` +
+      "Else the server's log says why"
   return new ConnectionError('connection-lost', message, {
     phase: accepted ? 'established' : 'connack',
     cause,
   })
+}
+
+const HTTP = [0x48, 0x54, 0x54, 0x50, 0x2f]
+
+/** What a server has said first, when that is another protocol: it takes the port for something else than we do. */
+export function portError(said: Uint8Array): ConnectionError | undefined {
+  const isAlert = said[0] === 0x15 && said[1] === 0x03 && said[3] === 0 && said[4] === 2
+  const message = HTTP.every((byte, index) => said[index] === byte)
+    ? 'the server answers CONNECT in HTTP: its port is for WebSockets, connect to it by ws:// or wss://'
+    : isAlert
+      ? 'the server answers CONNECT in TLS: connect to this port by mqtts:// or wss://'
+      : undefined
+  if (message === undefined) return undefined
+  return new ConnectionError('connect-failed', message, { phase: 'connack' })
 }
 
 /** Nothing proved life within `timeout` ms, rule 10. */

@@ -119,7 +119,7 @@ export class Operations {
 
   /** The next operation that waited for an id and may begin now. */
   nextWaiting(): Operation | undefined {
-    return this.#ids.size < 65_535 ? this.#waiting.shift() : undefined
+    return this.#waiting.length > 0 && this.#ids.size < 65_535 ? this.#waiting.shift() : undefined
   }
 
   /** Those that have waited too long; their ids stay taken until the answer comes. */

@@ -219,8 +219,9 @@ export class Publishing {
     )
   }
 
-  /** The connection ended: the delivery that is the likely cause, if there is one, rule 8. */
-  handleEnd(poisonLimit: number): void {
+  /** The connection ended: the delivery that is the likely cause, if there is one, rule 8. A failing store is none. */
+  handleEnd({ code }: MqttError, poisonLimit: number): void {
+    if (code === 'store-failed') return
     const first = this.#session.published.head
     if (this.#acknowledged || !first?.attempts || first.connection !== this.#connection) return
     const poison = this.#session.strike(poisonLimit)

@@ -83,7 +83,8 @@ export class Delivery implements OutgoingPublish {
   /** Copies a payload that was lent: the caller will get it back before the delivery settles. */
   own(): void {
     if (!this.lent) return
-    if (typeof this.payload !== 'string') this.payload = this.payload.slice()
+    // Not by `slice`: that of a Buffer is a view.
+    if (typeof this.payload !== 'string') this.payload = new Uint8Array(this.payload)
     this.lent = false
   }
 }

@@ -49,6 +49,8 @@ export class Journal {
   /** The number of records written, and how many of them are durable. */
   position = 0
   storedUpTo = 0
+  /** A packet waits for a record that is not durable. */
+  isAwaited = false
 
   /** Wall-clock time minus monotonic time, so that the age of a message survives the process. */
   readonly #clockOffset: number
@@ -144,6 +146,7 @@ export class Journal {
   /** What is stored is now unknown: the next records stand for everything. */
   handleStoreFailed(): void {
     this.#underWay = false
+    this.isAwaited = false // those that waited have heard of it
     this.#replacing = true
   }
 

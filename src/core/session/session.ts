@@ -234,6 +234,8 @@ export class Session {
     session.#nextKey = this.#nextKey
     session.#connections = this.#connections
     session.#receptions = this.#receptions
+    session.#suspect = this.#suspect
+    session.#strikes = this.#strikes
     session.journal = this.journal
     this.journal?.replace()
     return { session, failed }
