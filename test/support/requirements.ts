@@ -1,30 +1,37 @@
-// What some tests need of a machine beyond Node: a broker, a browser. A test whose requirement is missing is
+// What some tests need of a machine beyond Node: a broker, a browser, a network of their own. A test whose requirement is missing is
 // skipped, and the run's last lines say which tests and what to install (report-skips.ts):
 //
 //   const mosquitto = findExecutable('mosquitto')
 //   describe.skipIf(!requirement('mosquitto', mosquitto !== undefined))('a broker [needs mosquitto]', …)
 //
 // Tests and reporter live in different processes, and the title is what both see: hence `[needs …]` in it.
-// PETREL_REQUIRE=mosquitto,chromium turns what is missing into a failure, so that CI cannot pass by skipping.
+// PETREL_REQUIRE=mosquitto,chromium turns what is missing into a failure, so that CI cannot pass by skipping. What a
+// machine forbids cannot be installed: it has a name of its own, which nobody need require.
 export interface Requirement {
   /** Completes "tests that need it, which …". */
   readonly missing: string
-  /** Completes "Install it … and run again." */
-  readonly install: string
+  /** Completes "Install it … and run again."; undefined when there is nothing to install. */
+  readonly install: string | undefined
 }
 
-export type RequirementName = 'mosquitto' | 'chromium'
+export type RequirementName = 'mosquitto' | 'chromium' | 'iproute2' | 'network-namespaces'
 
 export const REQUIREMENTS: Readonly<Record<RequirementName, Requirement>> = {
   mosquitto: { missing: 'was not found on the PATH', install: 'Debian: apt-get install mosquitto' },
   chromium: { missing: 'was not found on the PATH', install: 'Debian: apt-get install chromium' },
+  iproute2: {
+    missing: 'was not found on the PATH, or the tests do not run as root, which it needs',
+    install: 'Debian: apt-get install iproute2, and run the tests as root',
+  },
+  'network-namespaces': { missing: 'are forbidden by the machine', install: undefined },
 }
 
 export function requirement(name: RequirementName, found: boolean): boolean {
   const required = (process.env.PETREL_REQUIRE ?? '').split(',').map((entry) => entry.trim())
   if (!found && required.includes(name)) {
     const { missing, install } = REQUIREMENTS[name]
-    throw new Error(`PETREL_REQUIRE asks for ${name}, which ${missing}. Install it (${install}).`)
+    const advice = install === undefined ? '' : ` Install it (${install}).`
+    throw new Error(`PETREL_REQUIRE asks for ${name}, which ${missing}.${advice}`)
   }
   return found
 }
@@ -39,7 +46,8 @@ export function requirementOf(title: string): RequirementName | undefined {
 export function describeSkipped(name: RequirementName, count: number): string {
   const tests = count === 1 ? '1 test that needs' : `${count} tests that need`
   const { missing, install } = REQUIREMENTS[name]
-  return `Skipped: ${tests} ${name}, which ${missing}. Install it (${install}) and run again.`
+  const advice = install === undefined ? '' : ` Install it (${install}) and run again.`
+  return `Skipped: ${tests} ${name}, which ${missing}.${advice}`
 }
 
 function isRequirementName(name: string): name is RequirementName {
