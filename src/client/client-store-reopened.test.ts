@@ -156,6 +156,39 @@ describe.each(VERSIONS)('a store that fails while the client stops (%s)', (versi
     destroy: (client: Client) => Promise.resolve(client.destroy()),
   }
 
+  it('hands over what waited for its record, and what comes after it (rules 18, 33)', async () => {
+    const world = worldFor(version)
+    const store = memoryStore()
+    let fails = false
+    const refuse = (): Promise<never> => Promise.reject(new Error('disk full'))
+    const failing: SessionStore = {
+      durability: store.durability,
+      open: () => store.open(),
+      append: (records) => (fails ? refuse() : store.append(records)),
+      replace: (records) => (fails ? refuse() : store.replace(records)),
+      close: () => store.close(),
+    }
+    const client = world.durable({ store: failing })
+    client.on('error', () => undefined)
+    await client.connect()
+    const seen: string[] = []
+    await client.subscribe('a', { qos: 2, ack: 'received' }, (message) => void seen.push(message.text()))
+    // A store that is opened again counts its records from the beginning.
+    for (let count = 0; count < 20; count += 1) await client.publish('b', 'x', { qos: 1 })
+    fails = true
+    world.broker.publish({ topic: 'a', payload: '1', qos: 2 })
+    await world.settle()
+    await client.disconnect()
+    expect(seen).toEqual([])
+    fails = false
+    await client.connect()
+    await world.settle()
+    world.broker.publish({ topic: 'a', payload: '2', qos: 2 })
+    await world.settle()
+    expect(seen).toEqual(['1', '2'])
+    expect(world.broker.openExchanges).toEqual([])
+  })
+
   it.each(['disconnect', 'destroy'] as const)(
     'keeps no message that it did not take: %s() (rules 6, 33)',
     async (stop) => {

@@ -9,6 +9,7 @@
  */
 
 import { ConnectionError, MqttError } from '../core/errors.ts'
+import { Fifo } from '../core/fifo.ts'
 import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { Session } from '../core/session/session.ts'
 import type { Alarm, Alarms } from './alarms.ts'
@@ -45,11 +46,10 @@ export class Dispatcher implements HandlingOwner {
   /** Handlers that run, and messages that wait for them; oldest first. */
   readonly #pending = new Set<Handling>()
   /** Messages that came while `maxPending` was reached, in order. */
-  #held: IncomingMessage[] = []
+  readonly #held = new Fifo<IncomingMessage>()
   #heldBytes = 0
   /** QoS 2 messages whose ids must be recorded before a handler is called. */
-  #awaitingStore: { position: number; message: IncomingMessage; routes: readonly Route[]; driver: Driver }[] =
-    []
+  readonly #awaitingStore = new Fifo<{ message: IncomingMessage; routes: readonly Route[]; driver: Driver }>()
   /** Messages of a resumed session that nobody wants yet, rule 29. */
   #unmatched: { message: IncomingMessage; driver: Driver }[] = []
   #unmatchedUntil = -Infinity
@@ -90,7 +90,7 @@ export class Dispatcher implements HandlingOwner {
   /** The connection is gone: what was held will be sent again by the server. */
   handleGone(driver: Driver): void {
     if (driver !== this.#driver) return
-    for (const message of this.#held) this.#giveBack(message)
+    for (const message of this.#held.drain()) this.#giveBack(message)
     for (const { message } of this.#unmatched) this.#giveBack(message)
     this.#driver = undefined
     this.#dropHeld()
@@ -226,15 +226,18 @@ export class Dispatcher implements HandlingOwner {
   /** `ack: 'received'` at QoS 2 with a store: the id is recorded before a handler is called, rule 18. */
   #handleWhenStored(message: IncomingMessage, routes: readonly Route[], driver: Driver): void {
     driver.connection.keep(message)
-    const position = driver.connection.session.journal?.position ?? 0
-    this.#awaitingStore.push({ position, message, routes, driver })
+    this.#awaitingStore.push({ message, routes, driver })
   }
 
   /** Records are durable: messages that waited for that are handed over. */
   handleStored(upTo: number): void {
-    while (this.#awaitingStore.length > 0 && (this.#awaitingStore[0]?.position ?? Infinity) <= upTo) {
-      const next = this.#awaitingStore.shift()
-      if (next !== undefined) this.#handleNow(next.message, next.routes, next.driver)
+    for (let next = this.#awaitingStore.first; next !== undefined; next = this.#awaitingStore.first) {
+      const { message, routes, driver } = next
+      // Asked for anew: a store that was opened again counts from the beginning.
+      const reception = this.#host.session.received.get(message.packetId)
+      if (reception?.message === message.serial && reception.recordedAt > upTo) return
+      this.#awaitingStore.shift()
+      this.#handleNow(message, routes, driver)
     }
   }
 
@@ -368,7 +371,7 @@ export class Dispatcher implements HandlingOwner {
   }
 
   #dropHeld(): void {
-    this.#held = []
+    this.#held.clear()
     this.#heldBytes = 0
   }
 

@@ -5,6 +5,7 @@
  */
 
 import { ConnectionError } from '../core/errors.ts'
+import { Fifo } from '../core/fifo.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
 import type { ResolvedQueue } from './connect-options.ts'
@@ -17,7 +18,7 @@ interface Waiter {
 export class Outbox {
   readonly #limits: ResolvedQueue
   /** Publishes that wait for room, by the policy `'wait'`. */
-  #waiters: Waiter[] = []
+  readonly #waiters = new Fifo<Waiter>()
 
   constructor(limits: ResolvedQueue) {
     this.#limits = limits
@@ -67,7 +68,7 @@ export class Outbox {
   /** Room was made: those that wait for it are let in, in order. */
   handleRoom(session: Session): void {
     while (this.#waiters.length > 0) {
-      const first = this.#waiters[0] as Waiter
+      const first = this.#waiters.first as Waiter
       const { queued } = session
       const { maxMessages, maxBytes } = this.#limits
       if (queued.size >= maxMessages || queued.bytes + sizeOf(first.delivery) > maxBytes) return
@@ -78,15 +79,14 @@ export class Outbox {
 
   /** A publish that waits for room is given up. */
   withdraw(delivery: Delivery): boolean {
-    const index = this.#waiters.findIndex((waiter) => waiter.delivery === delivery)
-    if (index < 0) return false
-    this.#waiters.splice(index, 1)
-    return true
+    const { length } = this.#waiters
+    this.#waiters.filter((waiter) => waiter.delivery !== delivery)
+    return this.#waiters.length < length
   }
 
   /** All that wait for room, when the client is closed. */
   drain(): Delivery[] {
-    return this.#waiters.splice(0).map(({ delivery }) => delivery)
+    return this.#waiters.drain().map(({ delivery }) => delivery)
   }
 
   fullError(topic: string, dropped: boolean): ConnectionError {

@@ -10,6 +10,7 @@
 
 import { utf8Length } from '../core/bytes/utf8.ts'
 import { ConnectionError, type MqttError, RefusedError } from '../core/errors.ts'
+import { Fifo } from '../core/fifo.ts'
 import { publishLength, publishPropertiesSize } from '../core/packets/publish.ts'
 import { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
@@ -59,7 +60,7 @@ export class Publisher {
   /** Those who asked for room, or for the output to be drained. */
   #draining: (() => void)[] = []
   /** `until: 'stored'`, in the order of their records. */
-  #untilStored: Delivery[] = []
+  readonly #untilStored = new Fifo<Delivery>()
 
   constructor(
     parts: { host: PublisherHost; names: TopicNames; events: Events; statistics: Statistics },
@@ -178,7 +179,7 @@ export class Publisher {
 
   /** Records up to `upTo` are durable. */
   handleStored(upTo: number): void {
-    for (let next = this.#untilStored[0]; next !== undefined; next = this.#untilStored[0]) {
+    for (let next = this.#untilStored.first; next !== undefined; next = this.#untilStored.first) {
       const { owner, queuedAt } = next
       // Recorded at 0 was what waits for room in the queue.
       if (owner !== undefined && (queuedAt === 0 || queuedAt > upTo)) return
@@ -202,7 +203,7 @@ export class Publisher {
     const deliveries = [...released, ...published, ...queued]
     const tell = (): void => {
       for (const delivery of deliveries) this.#reject(delivery, ofSession)
-      this.#untilStored = this.#untilStored.filter(({ owner }) => owner !== undefined)
+      this.#untilStored.filter(({ owner }) => owner !== undefined)
     }
     for (const delivery of this.#outbox.drain()) this.#reject(delivery, error)
     if (stored === undefined) tell()

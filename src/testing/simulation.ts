@@ -101,6 +101,7 @@ class Simulation {
     this.#oracle = new Oracle(this.#version === '5', this.#taking === 'received')
     this.#broker = new Broker({
       receiveMaximum: chance() < 0.5 ? 2 + Math.floor(chance() * 20) : undefined,
+      packetIds: chance() < 0.5 ? 'lowest' : 'ascending',
       handOnAt: chance() < 0.5 ? 'publish' : 'pubrel',
       topicAliasMaximum: chance() < 0.5 ? 2 : undefined,
       useTopicAliases: chance() < 0.5,

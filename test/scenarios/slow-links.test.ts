@@ -165,7 +165,7 @@ describe.each(VERSIONS)('a slow and late link of %s', (version) => {
     expectOrder(inbox, published.length)
   })
 
-  it.fails('with one message for minutes: as long as the network takes some of it, the peer lives [scenario 17]', async () => {
+  it('with one message for minutes: as long as the network takes some of it, the peer lives [scenario 17]', async () => {
     const world = makeWorld(version)
     const slow = { latency: 100, jitter: 0, bandwidth: 50_000 }
     const dial: Dial = async (target, signal) =>

@@ -20,7 +20,7 @@ const CORE = ['core/errors', 'core/bytes', 'core/packets', 'core/topics', 'core/
 
 /** Who may import whom. A file belongs to the first layer that matches. */
 export const LAYERS: readonly Layer[] = [
-  { name: 'core/errors', files: /^core\/errors\.ts$/, imports: [] },
+  { name: 'core/errors', files: /^core\/(?:errors|fifo)\.ts$/, imports: [] },
   { name: 'core/bytes', files: /^core\/bytes\//, imports: ['core/errors'] },
   { name: 'core/packets', files: /^core\/packets\//, imports: ['core/bytes', 'core/errors'] },
   { name: 'core/topics', files: /^core\/topics\//, imports: ['core/bytes', 'core/errors'] },
@@ -80,11 +80,14 @@ export const LAYERS: readonly Layer[] = [
     files: /^exports\.ts$/,
     imports: ['client', ...CORE, 'store/portable', 'store/store', 'transport/transport'],
   },
+  // Time and what a page is told, which neither the client may know nor a transport is about: beside the entry file.
+  { name: 'page', files: /^(?!index)\w+\.browser\.ts$/, imports: ['client', 'core/errors'] },
   {
     name: 'index.browser',
     files: /^index\.browser\.ts$/,
     imports: [
       'exports',
+      'page',
       'client',
       ...CORE,
       'transport/browser',

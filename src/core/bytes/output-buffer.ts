@@ -105,8 +105,12 @@ export class OutputBuffer {
     this.#chunkBytes += bytes.length
   }
 
-  /** The next chunk to send; it belongs to the caller for good. */
+  /**
+   * The next chunk to send; it belongs to the caller for good. What is large leaves in parts: a network tells of a
+   * chunk when it has taken the whole, and on a slow one that is the only sign of life for minutes (rule 10).
+   */
   take(): Uint8Array | undefined {
+    if (this.position - this.#start > LARGEST_WHOLE) this.#seal()
     const chunk = this.#chunks.length > 0 ? this.#takeSealed() : this.#carve()
     if (chunk === undefined) {
       this.#release()
@@ -118,9 +122,13 @@ export class OutputBuffer {
   }
 
   #takeSealed(): Uint8Array {
-    const { bytes } = this.#chunks.shift() as Chunk
-    this.#chunkBytes -= bytes.length
-    return bytes
+    const { bytes } = this.#chunks[0] as Chunk
+    const isLarge = bytes.length > LARGEST_WHOLE
+    const part = isLarge ? bytes.subarray(0, PART) : bytes
+    if (isLarge) this.#chunks[0] = { bytes: bytes.subarray(PART), endsPacket: true }
+    else this.#chunks.shift()
+    this.#chunkBytes -= part.length
+    return part
   }
 
   #carve(): Uint8Array | undefined {
@@ -156,6 +164,9 @@ export class OutputBuffer {
 
 const SMALLEST_SLAB = 4_096
 const LARGEST_SLAB = 262_144
+/** Bytes that leave in one chunk at most, and of the parts of what is larger. */
+const LARGEST_WHOLE = 131_072
+const PART = 65_536
 const EMPTY = new Uint8Array(0)
 
 function powerOfTwo(value: number): number {

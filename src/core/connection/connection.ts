@@ -11,6 +11,7 @@
  */
 
 import { MqttError, ProtocolError, violation } from '../errors.ts'
+import { Fifo } from '../fifo.ts'
 import type { Codec } from '../packets/codec.ts'
 import type { IncomingMessage } from '../packets/publish.ts'
 import type { ConnackPacket, ControlPacket, DisconnectPacket, Properties } from '../packets/types.ts'
@@ -44,7 +45,7 @@ export class Connection {
   readonly #deadlines = new Deadlines()
 
   #state: ConnectionState
-  #events: ConnectionEvent[] = []
+  readonly #events = new Fifo<ConnectionEvent>()
   #asking: Asking
   #durable: DurableOutput
   #publishing: Publishing | undefined = undefined
@@ -130,7 +131,7 @@ export class Connection {
       failure,
       publishing && ((delivery) => publishing.forget(delivery)),
     )
-    this.#events.push(...failed)
+    for (const delivery of failed) this.#events.push(delivery)
     if (this.#state !== 'closed' && this.#durable.dropSettled()) this.#fail(failure)
   }
 
@@ -142,7 +143,8 @@ export class Connection {
     if (this.#deadlines.silence <= now) {
       return this.#fail(silentError(this.#asking.keepAlive.timeout))
     }
-    if (this.#deadlines.operation <= expected) this.#events.push(...this.#asking.overdue(expected))
+    if (this.#deadlines.operation <= expected)
+      for (const operation of this.#asking.overdue(expected)) this.#events.push(operation)
     const stuck = this.#publishing?.handleTimeout(expected)
     if (stuck !== undefined) return this.#fail(stuck)
     this.#ping(now)

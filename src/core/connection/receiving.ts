@@ -71,14 +71,17 @@ export class Receiving {
     const reception = this.#session.received.get(packetId)
     if (reception === undefined) {
       this.#traffic.unknownAcknowledgements += 1
-      this.#writer.acknowledge('pubcomp', packetId, 0x92)
-      return
+      return this.#pubcomp(packetId, 0x92)
     }
     if (!reception.handled) throw violation(`PUBREL came for the packet identifier ${packetId} before PUBREC`)
     this.#session.complete(packetId)
     this.#openQos2 = Math.max(0, this.#openQos2 - 1)
-    const position = this.#session.journal?.position ?? 0
-    this.#durable.send({ type: 'pubcomp', packetId, reasonCode: 0 }, position)
+    this.#pubcomp(packetId, 0)
+  }
+
+  /** The record of the id's removal comes first; an unknown id may be one whose removal has not been stored yet. */
+  #pubcomp(packetId: number, reasonCode: number): void {
+    this.#durable.send({ type: 'pubcomp', packetId, reasonCode }, this.#session.journal?.position ?? 0)
   }
 
   /** The application is done with a message of QoS 1 or 2. Harmless when repeated, or late. */

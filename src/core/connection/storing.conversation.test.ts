@@ -42,6 +42,25 @@ describe('with a store', () => {
   )
 
   conversation(
+    'PUBCOMP waits for the record of the removal also when the PUBREL comes once more, rule 32',
+    (c) => {
+      c.connected()
+      c.user.acknowledge(c.receivesMessage({ qos: 2, packetId: 5 }))
+      c.stores()
+      c.sends('pubrec', { packetId: 5 })
+      c.receives('pubrel', { packetId: 5 })
+      c.sendsNothing()
+      c.cut()
+      c.reconnected({ sessionPresent: true })
+      c.receives('pubrel', { packetId: 5 })
+      c.sendsNothing()
+      c.stores()
+      c.sends('pubcomp', { packetId: 5 })
+    },
+    store,
+  )
+
+  conversation(
     'QoS 0, PUBACK, SUBSCRIBE and PINGREQ wait for nothing, rules 10, 32',
     (c) => {
       c.connected()

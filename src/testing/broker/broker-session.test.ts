@@ -3,7 +3,12 @@ import type { PublishPacket } from '../../core/packets/types.ts'
 import { BrokerSession, type Outlet } from './broker-session.ts'
 
 it('packet identifiers count upward, wrap, and pass over those in flight', () => {
-  const session = new BrokerSession('a', { maxQueued: Infinity, maxInflight: Infinity, queueQos0: false })
+  const session = new BrokerSession('a', {
+    maxQueued: Infinity,
+    maxInflight: Infinity,
+    queueQos0: false,
+    packetIds: 'ascending',
+  })
   const sent: PublishPacket[] = []
   const outlet: Outlet = {
     receiveMaximum: 65_535,

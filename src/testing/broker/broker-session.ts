@@ -63,6 +63,7 @@ export interface SessionLimits {
   readonly maxQueued: number
   readonly maxInflight: number
   readonly queueQos0: boolean
+  readonly packetIds: 'ascending' | 'lowest'
 }
 
 export class BrokerSession {
@@ -203,6 +204,7 @@ export class BrokerSession {
   }
 
   #freeId(): number {
+    if (this.#limits.packetIds === 'lowest') this.#lastId = 0
     do this.#lastId = this.#lastId === 65_535 ? 1 : this.#lastId + 1
     while (this.#inflight.has(this.#lastId))
     return this.#lastId

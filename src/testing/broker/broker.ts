@@ -337,7 +337,8 @@ export class Broker implements ConnectionHost {
 
   #newSession(clientId: string): BrokerSession {
     const { maxQueued = Infinity, maxInflight = Infinity, queueQos0 = false } = this.options
-    const session = new BrokerSession(clientId, { maxQueued, maxInflight, queueQos0 })
+    const { packetIds = 'ascending' } = this.options
+    const session = new BrokerSession(clientId, { maxQueued, maxInflight, queueQos0, packetIds })
     this.sessions.set(clientId, session)
     return session
   }

@@ -60,6 +60,8 @@ export interface BrokerOptions {
   readonly queueQos0?: boolean | undefined
   /** QoS 1 and 2 messages in flight to one client, besides its Receive Maximum. */
   readonly maxInflight?: number | undefined
+  /** Packet identifiers towards clients: reused as late as possible (the default), or the lowest that is free. */
+  readonly packetIds?: 'ascending' | 'lowest' | undefined
   /** When a QoS 2 message of a client is handed on: as it comes (the default), or at its PUBREL. */
   readonly handOnAt?: 'publish' | 'pubrel' | undefined
   /** What overlapping subscriptions of one client get: one copy (the default), or one for each. */
