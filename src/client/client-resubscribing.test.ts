@@ -40,6 +40,21 @@ describe.each(VERSIONS)('resubscribe in %s', (version) => {
     expect(types).toEqual([...expected.map(() => 'subscribe'), 'publish'])
   })
 
+  it('a subscription whose SUBACK was lost, and that was asked for again, is renewed like others (rules 14, 16)', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({ reconnect: { min: 1_000, jitter: false } })
+    world.broker.faults.onSend('suback', { nth: 1 }).cutBefore()
+    const subscribed = outcomeOf(client.subscribe('a', { qos: 1 }, () => {}))
+    await world.advance(10_000)
+    expect(subscribed.state).toBe('resolved')
+    world.broker.cutAll()
+    world.broker.sessions.clear()
+    await world.settle()
+    world.taken()
+    await world.advance(10_000)
+    expect(sentFilters(world)).toEqual([['a']])
+  })
+
   it('resubscribe() sends all filters again and tells each', async () => {
     const world = makeWorld(version)
     const client = await world.connected({ maxFiltersPerSubscribe: 2 })

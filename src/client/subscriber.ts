@@ -175,7 +175,8 @@ export class Subscriber {
 
   handleOperation(operation: Operation): void {
     const abandoned = this.requests.handleOperation(operation)
-    if (operation.kind === 'subscribe') {
+    // Without an answer nothing is known: the request is made again, or has failed and lets its filters go.
+    if (operation.kind === 'subscribe' && operation.error === undefined) {
       operation.subscriptions.forEach(({ filter }, index) => {
         this.#handleAnswer(filter, operation.reasonCodes[index] ?? 0x80)
       })

@@ -285,7 +285,7 @@ class Simulation {
 
   get #isSettled(): boolean {
     const client = this.#client
-    return client !== undefined && client.owed === 0 && this.#broker.openExchanges.length === 0
+    return client?.isConnected === true && client.owed === 0 && this.#broker.openExchanges.length === 0
   }
 
   #check(): void {

@@ -86,10 +86,12 @@ describe('look-ups of names', () => {
     expect(await world.ask('one', { family: 0, all: true })).toEqual([V4, V6, OTHER])
   })
 
-  it('gives another family where the one that is wanted is missing', async () => {
+  it('fails where the family that is wanted is missing', async () => {
     const world = new World(1_000)
     world.answer = async () => [V6]
-    expect(await world.ask('one', { family: 4 })).toEqual([V6.address, 6])
+    const error = { code: 'ENOTFOUND', message: 'it has no address of IPv4' }
+    await expect(world.ask('one', { family: 4 })).rejects.toMatchObject(error)
+    await expect(world.ask('one', { family: 'IPv4', all: true })).rejects.toMatchObject(error)
   })
 
   it('no address at all is a failure', async () => {

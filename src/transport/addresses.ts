@@ -4,6 +4,7 @@
 
 import dns from 'node:dns'
 import type net from 'node:net'
+import type { Lookup } from './dial-options.ts'
 
 interface Entry {
   readonly addresses: Promise<readonly dns.LookupAddress[]>
@@ -42,6 +43,21 @@ export function cachedLookup(
   }
 }
 
+/** The user's own look-up, which is asked for all addresses and not remembered. */
+export function usersLookup(lookup: Lookup): net.LookupFunction {
+  return (host, options, callback) => {
+    const family = options.family === undefined ? 0 : familyNumber(options.family)
+    try {
+      lookup(host, { all: true, family }, (error, addresses) => {
+        if (error !== null && error !== undefined) callback(error, '')
+        else answer(Array.isArray(addresses) ? addresses : [], options, callback)
+      })
+    } catch (error) {
+      callback(error as Error, '')
+    }
+  }
+}
+
 function resolveAll(host: string): Promise<readonly dns.LookupAddress[]> {
   return dns.promises.lookup(host, { all: true, verbatim: true })
 }
@@ -52,11 +68,18 @@ function answer(
   callback: Parameters<net.LookupFunction>[2],
 ): void {
   const wanted = addresses.filter((address) => !family || address.family === familyNumber(family))
-  const first = wanted[0] ?? addresses[0]
-  if (first === undefined)
-    callback(Object.assign(new Error('the name has no address'), { code: 'ENOTFOUND' }), '')
-  else if (all) callback(null, [...(wanted.length > 0 ? wanted : addresses)])
+  const [first] = wanted
+  if (first === undefined) callback(noAddress(addresses, family), '')
+  else if (all) callback(null, wanted)
   else callback(null, first.address, first.family)
+}
+
+function noAddress(
+  { length }: readonly dns.LookupAddress[],
+  family: dns.LookupOptions['family'],
+): NodeJS.ErrnoException {
+  const text = length > 0 && family ? `no address of IPv${familyNumber(family)}` : 'no address'
+  return Object.assign(new Error(`it has ${text}`), { code: 'ENOTFOUND' })
 }
 
 function familyNumber(family: number | 'IPv4' | 'IPv6'): number {

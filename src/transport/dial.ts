@@ -57,13 +57,18 @@ class Dialing {
     try {
       return await this.#open()
     } catch (error) {
-      if (!(error instanceof ConnectionError) || error.code !== 'connect-timeout') throw error
-      const { phase } = this.#progress
-      throw new ConnectionError('connect-timeout', `${error.message}; ${LATE[phase]}`, {
-        phase,
-        cause: error,
-      })
+      throw this.#told(error)
     }
+  }
+
+  /** What the links threw, as users are told it: a time-out says what was waited for. */
+  #told(error: unknown): unknown {
+    const { phase } = this.#progress
+    if (error instanceof ConnectionError && error.code === 'connect-timeout')
+      return new ConnectionError(error.code, `${error.message}; ${LATE[phase]}`, { phase, cause: error })
+    if (error instanceof ConnectionError || this.#signal.aborted) return error
+    const message = `no connection to ${this.#url.host}: ${(error as Error).message}`
+    return new ConnectionError('connect-failed', message, { phase, cause: error })
   }
 
   async #open(): Promise<Transport> {

@@ -29,7 +29,7 @@ export async function openTunnel(
   try {
     if (proxy.protocol === 'socks5:') await socks5(talk, proxy, destination)
     else await httpConnect(talk, proxy, destination)
-    talk.end()
+    if (talk.hasMore) throw new Error('more than its answer came, before anything was asked')
     return socket
   } catch (error) {
     socket.destroy()
@@ -37,6 +37,8 @@ export async function openTunnel(
     const { message: text } = error as Error
     const message = `the proxy ${proxy.host} made no connection to ${destination.host}:${destination.port}: ${text}`
     throw new ConnectionError('connect-failed', message, { phase: 'proxy', cause: error })
+  } finally {
+    talk.end()
   }
 }
 
@@ -61,6 +63,7 @@ class Talk {
     socket.on('error', this.#handleError).on('close', this.#handleClose).on('end', this.#handleClose)
     signal.addEventListener('abort', this.#handleClose)
     if (signal.aborted || brokenBy(socket) !== undefined) this.#handleClose()
+    socket.resume()
   }
 
   say(bytes: string | Uint8Array): void {
@@ -82,10 +85,13 @@ class Talk {
     }
   }
 
-  /** The socket is somebody else's. */
+  get hasMore(): boolean {
+    return this.#received.length > 0
+  }
+
+  /** The socket is somebody else's. It flows on: paused it would keep the end of the stream from TLS. */
   end(): void {
     const socket = this.#socket
-    if (this.#received.length > 0) throw new Error('more than its answer came, before anything was asked')
     socket.off('data', this.#handleData).off('error', this.#handleError)
     socket.off('close', this.#handleClose).off('end', this.#handleClose)
     this.#signal.removeEventListener('abort', this.#handleClose)

@@ -1,84 +1,29 @@
+import { readFileSync } from 'node:fs'
 import net from 'node:net'
-import { afterEach, describe, expect, it } from 'vitest'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { useMuteHosts } from '../../test/support/mute-host.ts'
+import { Dialer, echo, NEVER, Receiver, useServers } from '../../test/support/streams.ts'
 import { ConnectionError } from '../core/errors.ts'
-import { createDial } from './dial.ts'
-import { dialSocket as dialTcp } from './tcp.ts'
-import type { Transport, TransportReceiver } from './transport.ts'
+import type { Lookup, ResolvedAddress } from './dial-options.ts'
+import { dialSocket } from './tcp.ts'
+import type { Transport } from './transport.ts'
 
-const servers: net.Server[] = []
-const sockets: net.Socket[] = []
-afterEach(async () => {
-  for (const socket of sockets.splice(0)) socket.destroy()
-  await Promise.all(servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve))))
-})
+const servers = useServers()
+const makeMuteHost = useMuteHosts()
 
 /** A server, and its end of the first connection. */
-async function serve(host = '127.0.0.1'): Promise<{ port: number; accepted: Promise<net.Socket> }> {
-  const server = net.createServer({ allowHalfOpen: true })
-  servers.push(server)
-  const accepted = new Promise<net.Socket>((resolve) => {
-    server.on('connection', (socket) => {
-      sockets.push(socket)
-      socket.on('error', () => {})
-      resolve(socket)
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(0, host, resolve))
-  return { port: (server.address() as net.AddressInfo).port, accepted }
+async function serve(host?: string): Promise<{ port: number; accepted: Promise<net.Socket> }> {
+  let accept = (_socket: net.Socket): void => {}
+  const accepted = new Promise<net.Socket>((resolve) => (accept = resolve))
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => accept(socket))
+  return { port: await servers.listen(server, host), accepted }
 }
 
-class Receiver implements TransportReceiver {
-  readonly chunks: Uint8Array[] = []
-  readonly log: string[] = []
-  written = 0
-  error: unknown = undefined
-  #waiting: { until: () => boolean; resolve: () => void }[] = []
-
-  handleData(chunk: Uint8Array): void {
-    this.chunks.push(chunk.slice())
-    this.#note('data')
-  }
-
-  handleWritten(total: number): void {
-    this.written = total
-    this.#note('written')
-  }
-
-  handleDrain(): void {
-    this.#note('drain')
-  }
-
-  handleEnd(error?: unknown): void {
-    this.error = error
-    this.#note('end')
-  }
-
-  get received(): string {
-    return Buffer.concat(this.chunks).toString()
-  }
-
-  until(condition: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      if (condition()) resolve()
-      else this.#waiting.push({ until: condition, resolve })
-    })
-  }
-
-  count(name: string): number {
-    return this.log.filter((entry) => entry === name).length
-  }
-
-  #note(name: string): void {
-    this.log.push(name)
-    for (const waiter of this.#waiting) if (waiter.until()) waiter.resolve()
-    this.#waiting = this.#waiting.filter(({ until }) => !until())
-  }
-}
-
-const NEVER = new AbortController().signal
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20))
 const dial = (port: number, host = '127.0.0.1'): Promise<Transport> =>
-  dialTcp({ host, port, noDelay: true, lookup: undefined }, NEVER)
+  dialSocket({ host, port, noDelay: true, lookup: undefined }, NEVER)
 
 async function open(): Promise<{ transport: Transport; receiver: Receiver; peer: net.Socket }> {
   const { port, accepted } = await serve()
@@ -200,7 +145,7 @@ describe('TCP', () => {
 
   it('a refused connection is a ConnectionError of phase tcp, with its cause', async () => {
     const { port } = await serve()
-    await new Promise((resolve) => servers.splice(0)[0]?.close(resolve))
+    await servers.close()
     const error = await dial(port).catch((reason: unknown) => reason)
     expect(error).toBeInstanceOf(ConnectionError)
     expect(error).toMatchObject({ code: 'connect-failed', phase: 'tcp', cause: { code: 'ECONNREFUSED' } })
@@ -211,7 +156,7 @@ describe('TCP', () => {
     const lookup: net.LookupFunction = (host, _options, callback) =>
       callback(Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' }), '')
     const target = { host: 'nowhere.invalid', port: 1_883, noDelay: true, lookup }
-    const error = await dialTcp(target, NEVER).catch((reason: unknown) => reason)
+    const error = await dialSocket(target, NEVER).catch((reason: unknown) => reason)
     expect(error).toMatchObject({ code: 'connect-failed', phase: 'dns', cause: { code: 'ENOTFOUND' } })
   })
 
@@ -223,31 +168,187 @@ describe('TCP', () => {
       if (when === 'before') controller.abort(reason)
       const lookup: net.LookupFunction = () => {}
       const target = { host: 'slow.invalid', port: 1_883, noDelay: true, lookup }
-      const dialing = dialTcp(target, controller.signal)
+      const dialing = dialSocket(target, controller.signal)
       if (when === 'during') setImmediate(() => controller.abort(reason))
       await expect(dialing).rejects.toBe(reason)
     },
   )
 })
 
-describe('dial', () => {
-  it('knows mqtt: with names, addresses and ports', async () => {
-    const { port, accepted } = await serve()
-    const dialer = createDial({ dnsTtl: 1_000, runtime: { now: () => 0 } })
-    const transport = await dialer({ url: new URL(`mqtt://localhost:${port}`), options: {} }, NEVER)
-    await accepted
-    const receiver = new Receiver()
-    transport.start(receiver)
+/** A look-up of the user's that knows one name, or all. */
+function lookupTo(...addresses: readonly string[]): { lookup: Lookup; asked: string[] } {
+  const asked: string[] = []
+  const found = addresses.map((address): ResolvedAddress => ({ address, family: net.isIP(address) as 4 | 6 }))
+  return {
+    asked,
+    lookup: (host, _options, callback) => {
+      asked.push(host)
+      callback(null, found)
+    },
+  }
+}
+
+describe('mqtt:', () => {
+  it('takes a name, IPv4 and IPv6', async (context) => {
+    const dialer = new Dialer()
+    const port = await servers.serve(echo)
+    for (const host of ['localhost', '127.0.0.1']) {
+      const { transport, receiver } = await dialer.open(`mqtt://${host}:${port}`)
+      transport.write(Buffer.from('hello'))
+      await receiver.until(() => receiver.received === 'hello')
+      transport.destroy()
+    }
+    const port6 = await servers.serve(echo, '::1').catch(() => undefined)
+    if (port6 === undefined) return context.skip()
+    const { transport } = await dialer.open(`mqtt://[::1]:${port6}`)
     transport.destroy()
-    await receiver.until(() => receiver.log.includes('end'))
   })
 
-  it('takes IPv6 addresses in brackets', async (context) => {
-    const served = await serve('::1').catch(() => undefined)
-    if (served === undefined) return context.skip()
-    const dialer = createDial({ dnsTtl: 1_000, runtime: { now: () => 0 } })
-    const transport = await dialer({ url: new URL(`mqtt://[::1]:${served.port}`), options: {} }, NEVER)
-    await served.accepted
+  it('asks the option lookup, and connects to what it gives', async () => {
+    const port = await servers.serve(echo)
+    const { lookup, asked } = lookupTo('127.0.0.1')
+    const { transport } = await new Dialer().open(`mqtt://broker.test:${port}`, { lookup })
+    expect(asked).toEqual(['broker.test'])
     transport.destroy()
   })
+
+  it.each([
+    ['is empty', (): Lookup => lookupTo().lookup, 'dns', 'it has no address'],
+    ['throws', (): Lookup => () => throwing('no idea'), 'dns', 'no idea'],
+    [
+      'fails',
+      (): Lookup => (_host, _options, callback) => callback(new Error('no idea'), []),
+      'dns',
+      'no idea',
+    ],
+    [
+      'is no list',
+      (): Lookup => (_host, _options, callback) => callback(null, 'x' as unknown as ResolvedAddress[]),
+      'dns',
+      'it has no address',
+    ],
+    ['is no address', (): Lookup => lookupTo('nowhere').lookup, 'tcp', 'nowhere'],
+  ] as const)(
+    'an answer of the option lookup that %s is a ConnectionError',
+    async (_what, make, phase, text) => {
+      const error = await new Dialer().failure('mqtt://broker.test:1883', { lookup: make() })
+      expect(error).toBeInstanceOf(ConnectionError)
+      expect(error).toMatchObject({ code: 'connect-failed', phase })
+      expect(error.message).toContain('broker.test')
+      expect(error.message).toContain(text)
+    },
+  )
+
+  it('of a family: only its addresses are tried, and all of them', async () => {
+    const port = await servers.serve(echo)
+    const { lookup } = lookupTo('::1', '127.0.0.9', '127.0.0.1')
+    const url = `mqtt://broker.test:${port}`
+    const { transport } = await new Dialer().open(url, { lookup, socket: { family: 4 } })
+    transport.destroy()
+    const error = await new Dialer().failure(url, {
+      lookup: lookupTo('127.0.0.1').lookup,
+      socket: { family: 6 },
+    })
+    expect(error).toMatchObject({ phase: 'dns' })
+    expect(error.message).toBe('the name broker.test could not be resolved: it has no address of IPv6')
+  })
+
+  it('tries all addresses of a name; when none answers, the error tells of each', async () => {
+    const port = await servers.serve(echo)
+    const url = `mqtt://broker.test:${port}`
+    const { transport } = await new Dialer().open(url, { lookup: lookupTo('127.0.0.9', '127.0.0.1').lookup })
+    transport.destroy()
+    const error = await new Dialer().failure(url, { lookup: lookupTo('127.0.0.8', '127.0.0.9').lookup })
+    expect(error).toMatchObject({ code: 'connect-failed', phase: 'tcp' })
+    expect(error.message).toContain(`127.0.0.8:${port}`)
+    expect(error.message).toContain(`127.0.0.9:${port}`)
+    expect(error.message).toContain('nothing listens there')
+  })
+
+  it('a first address that is mute costs 250 ms', async () => {
+    const { address, port } = await makeMuteHost()
+    await servers.listen(net.createServer(echo), '127.0.0.1', port)
+    const { lookup } = lookupTo(address, '127.0.0.1')
+    const since = performance.now()
+    const { transport } = await new Dialer().open(`mqtt://broker.test:${port}`, { lookup })
+    const took = performance.now() - since
+    expect(took).toBeGreaterThan(240)
+    expect(took).toBeLessThan(1_000)
+    transport.destroy()
+  })
+
+  it('connects from the option socket.localAddress, or says that it is none of this machine', async () => {
+    const { port, accepted } = await serve()
+    const url = `mqtt://localhost:${port}`
+    const { transport } = await new Dialer().open(url, { socket: { localAddress: '127.0.0.7' } })
+    expect((await accepted).remoteAddress).toBe('127.0.0.7')
+    transport.destroy()
+    const error = await new Dialer().failure(url, { socket: { localAddress: '192.0.2.1' } })
+    expect(error).toMatchObject({ phase: 'tcp', cause: { code: 'EADDRNOTAVAIL' } })
+    expect(error.message).toContain('socket.localAddress is no address of this machine')
+  })
+
+  it.skipIf(process.platform !== 'linux')('sends probes only with the option socket.keepAlive', async () => {
+    const port = await servers.serve(echo)
+    const probing = async (keepAlive: boolean | number | undefined): Promise<boolean> => {
+      const { transport } = await new Dialer().open(`mqtt://127.0.0.1:${port}`, { socket: { keepAlive } })
+      const hasTimer = timersTo(port).includes(KEEP_ALIVE_TIMER)
+      transport.destroy()
+      await servers.idle()
+      return hasTimer
+    }
+    expect(await probing(undefined)).toBe(false)
+    expect(await probing(true)).toBe(true)
+    expect(await probing(5_000)).toBe(true)
+    expect(await probing(false)).toBe(false)
+  })
 })
+
+describe('unix:', () => {
+  it('carries bytes both ways', async () => {
+    const path = join(tmpdir(), `petrel ${process.pid}.sock`)
+    await servers.serve(echo, path)
+    const { transport, receiver } = await new Dialer().open(`unix:${path.replace(' ', '%20')}`)
+    transport.write(Buffer.from('hello'))
+    await receiver.until(() => receiver.received === 'hello')
+    transport.destroy()
+    await servers.idle()
+  })
+
+  it('goes past a proxy', async () => {
+    const path = join(tmpdir(), `petrel-${process.pid}.sock`)
+    await servers.serve(echo, path)
+    const { transport } = await new Dialer().open(`unix:${path}`, { proxy: 'http://127.0.0.1:1' })
+    transport.destroy()
+  })
+
+  it.each([
+    ['does not exist', '/nowhere/petrel.sock', 'there is no such socket'],
+    ['is no socket', '/etc/passwd', '/etc/passwd'],
+    ['is too long', `/${'x'.repeat(200)}`, 'no connection to /x'],
+  ])('a path that %s is a ConnectionError', async (_what, path, text) => {
+    const error = await new Dialer().failure(`unix:${path}`)
+    expect(error).toBeInstanceOf(ConnectionError)
+    expect(error).toMatchObject({ code: 'connect-failed', phase: 'tcp' })
+    expect(error.message).toContain(text)
+  })
+})
+
+/** In /proc/net/tcp. */
+const KEEP_ALIVE_TIMER = '02'
+
+/** The kinds of timer that run for connections to a port. */
+function timersTo(port: number): readonly string[] {
+  const remote = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  const rows = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .slice(1)
+    .map((row) => row.trim().split(/\s+/))
+  return rows
+    .filter(([, , to = '']) => to.endsWith(remote))
+    .map(([, , , , , timer = '']) => timer.slice(0, 2))
+}
+
+function throwing(text: string): never {
+  throw new Error(text)
+}

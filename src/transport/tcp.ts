@@ -54,8 +54,8 @@ export async function dialSocket(
 }
 
 /**
- * A socket for something to stand on. It may break before that listens, which then has to ask `brokenBy`; errors go
- * nowhere meanwhile.
+ * A socket for something to stand on. It is paused, so that the next link hears all, the end of the stream included;
+ * errors until then go nowhere, and the next link has to ask `brokenBy`.
  */
 export function openSocket(
   target: SocketTarget,
@@ -83,6 +83,7 @@ function connect(
       ...settingsOf(target, progress),
       ...(onread === undefined ? {} : { onread }),
     })
+    socket.pause()
     socket.on('error', () => {})
     const settle = (): void => {
       signal.removeEventListener('abort', aborted)

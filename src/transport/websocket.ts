@@ -85,6 +85,7 @@ function handshake(
       maxPayload: longest,
       skipUTF8Validation: true,
     })
+    socket.resume()
     webSocket.on('error', (error) => reject(explained(error)))
     webSocket.once('unexpected-response', (_request, answer) =>
       reject(handshakeError(url, describeAnswer(answer))),
@@ -175,7 +176,11 @@ class WebSocketTransport implements Transport {
     webSocket.binaryType = 'nodebuffer'
     webSocket.on('message', (data, isBinary) => this.#handleMessage(data as Buffer, isBinary))
     webSocket.on('error', (error) => this.#handleError(error))
-    webSocket.on('close', (code, reason) => this.#end(closeError(code, reason.toString())))
+    webSocket.on('close', (code, reason) => {
+      // `ws` keeps to itself what was wrong with the socket.
+      const { errored } = socket
+      this.#end(errored === null ? closeError(code, reason.toString()) : explained(errored))
+    })
     webSocket.pause()
   }
 
@@ -227,6 +232,7 @@ class WebSocketTransport implements Transport {
       const text = 'a WebSocket message of text came; MQTT is binary'
       return this.#end(new ProtocolError('protocol-error', 0x82, text))
     }
+    if (data.length === 0) return
     if (this.#paused || this.#held.length > 0) this.#held.push(data)
     else this.#receiver?.handleData(data, true)
   }
