@@ -3,9 +3,12 @@
 //
 // All entries are built together, so what two of them use is one shared chunk, and `MqttError` is one class
 // whichever entry it came from. The code is platform-neutral; the build fails if the browser's entry reaches Node.
+//
+// The package is to stay below 1 MB installed. Sources and source maps would be 1.2 MB more, so it has neither; names
+// are kept and lines are broken, so that a stack trace says where it was. Declarations that no entry reaches go, too.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
@@ -30,17 +33,25 @@ function existingEntries() {
 
 function emitDeclarations(project) {
   const tsc = 'node_modules/typescript/bin/tsc'
-  const options = ['--noEmit', 'false', '--emitDeclarationOnly', '--rootDir', 'src', '--outDir', 'dist']
-  execFileSync(process.execPath, [tsc, '-p', project, ...options], { stdio: 'inherit' })
+  const options = ['--noEmit', 'false', '--emitDeclarationOnly', '--declarationMap', 'false']
+  const places = ['--rootDir', 'src', '--outDir', 'dist']
+  execFileSync(process.execPath, [tsc, '-p', project, ...options, ...places], { stdio: 'inherit' })
 }
 
+const RELATIVE_IMPORT = /(\b(?:from|import) ?\(?['"])(\.{1,2}\/[^'"]*)\.ts(?=['"])/g
+
 // tsc leaves './name.ts' in declarations as it is; the package has './name.d.ts', which is found as './name.js'.
-function rewriteDeclarationImports() {
-  for (const name of readdirSync('dist', { recursive: true })) {
-    if (!name.endsWith('.d.ts')) continue
-    const path = join('dist', name)
+function finishDeclarations(sources) {
+  const reached = new Set(sources.map((source) => source.replace(/^src(.*)\.ts$/, 'dist$1.d.ts')))
+  for (const path of reached) {
     const text = readFileSync(path, 'utf8')
-    writeFileSync(path, text.replace(/(\b(?:from|import) ?\(?['"]\.{1,2}\/[^'"]*)\.ts(?=['"])/g, '$1.js'))
+    for (const [, , target] of text.matchAll(RELATIVE_IMPORT))
+      reached.add(join(dirname(path), `${target}.d.ts`))
+    writeFileSync(path, text.replace(RELATIVE_IMPORT, '$1$2.js'))
+  }
+  for (const name of readdirSync('dist', { recursive: true })) {
+    const path = join('dist', name)
+    if (name.endsWith('.d.ts') && !reached.has(path)) rmSync(path)
   }
 }
 
@@ -56,11 +67,11 @@ function bundle(entryPoints) {
     // Names stay, so that stack traces can be read; comments and white space go, which halves the time to import.
     minifyWhitespace: true,
     minifySyntax: true,
+    lineLimit: 120,
+    legalComments: 'none',
     platform: 'neutral',
     packages: 'external',
     external: ['node:*'],
-    sourcemap: true,
-    sourcesContent: false, // the package ships src/
     metafile: true,
     logLevel: 'warning',
   })
@@ -82,7 +93,7 @@ const { [BROWSER]: browserSource, ...nodeEntries } = entries
 
 if (Object.keys(nodeEntries).length > 0) emitDeclarations('tsconfig.build.json')
 if (browserSource !== undefined) emitDeclarations('tsconfig.browser.json')
-if (existsSync('dist')) rewriteDeclarationImports()
+finishDeclarations(Object.values(entries))
 
 const { outputs } = (await bundle(entries)).metafile
 if (browserSource !== undefined) assertWithoutNode(outputs, `dist/${BROWSER}.js`)

@@ -12,6 +12,7 @@ const projects = [
   'src/client/tsconfig.json',
   'tsconfig.json',
   'tsconfig.browser.json',
+  'test/browser/tsconfig.json',
 ]
 
 function check(project) {

@@ -128,7 +128,11 @@ export class Assembly implements EngineClient, PublisherHost {
       kept instanceof Promise ? kept : undefined,
     )
     this.subscriber.handleClosed(error)
-    for (const batch of this.batches) batch.wake()
+    const wake = (): void => {
+      for (const batch of this.batches) batch.wake()
+    }
+    wake()
+    if (kept instanceof Promise) void kept.then(wake)
     this.dispatcher.cancel()
   }
 

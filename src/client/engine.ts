@@ -80,6 +80,7 @@ export class Engine implements OpenerHost {
     this.#appointment = new Appointment(alarms)
     this.#hold = new ProcessHold(alarms)
     this.#keeper = new SessionKeeper(options, givenClientId, runtime, {
+      handleTakenOver: (deliveries) => this.#client.handleFailedDeliveries(deliveries),
       handleStored: (upTo) => this.#handleStored(upTo),
       handleStoreFailed: (error) => this.#handleStoreFailed(error),
     })

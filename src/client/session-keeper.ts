@@ -4,8 +4,8 @@
  * A store is opened with `connect()` and closed when the client stops, so that another process may take it over.
  */
 
-import { UsageError } from '../core/errors.ts'
-import type { MqttError } from '../core/errors.ts'
+import { ClosedError, type MqttError, UsageError } from '../core/errors.ts'
+import type { Delivery } from '../core/session/deliveries.ts'
 import { Journal } from '../core/session/journal.ts'
 import { restoreSession } from '../core/session/restore.ts'
 import { Session } from '../core/session/session.ts'
@@ -14,6 +14,8 @@ import { Recorder, type RecorderHost, storeError } from './recorder.ts'
 import type { Runtime } from './runtime.ts'
 
 export interface KeeperHost {
+  /** Another client has had the store meanwhile, and these messages. */
+  handleTakenOver(deliveries: readonly Delivery[]): void
   handleStored(upTo: number): void
   handleStoreFailed(error: MqttError): void
 }
@@ -78,7 +80,8 @@ export class SessionKeeper implements RecorderHost {
       await store.close()
       throw error
     }
-    this.#adopt(this.isKept ? restored : new Session(), clockOffset)
+    this.#adopt(restored)
+    this.session.attach(new Journal(clockOffset, (journal) => this.session.record(journal)))
     this.#recorder = new Recorder(store, this)
     this.#recorder.flush()
   }
@@ -103,9 +106,7 @@ export class SessionKeeper implements RecorderHost {
 
   /** Drops all that is not settled: a clean session was closed. */
   discard(): void {
-    for (const list of [this.session.released, this.session.published, this.session.queued]) {
-      for (const delivery of list) this.session.settle(delivery)
-    }
+    for (const delivery of this.session.deliveries()) this.session.settle(delivery)
   }
 
   /** Never rejects: what goes wrong is told as a failure of the store. */
@@ -124,22 +125,37 @@ export class SessionKeeper implements RecorderHost {
   async #close(): Promise<void> {
     const recorder = this.#recorder
     this.#recorder = undefined
-    await recorder?.close().finally(() => {
-      this.session.journal = undefined
-    })
+    await recorder?.close().finally(() => this.session.detach())
+  }
+
+  /**
+   * The session that goes on. What this client has in memory is all that its store has, and more, unless somebody
+   * else has written to the store meanwhile; a session that is to be clean takes nothing from a store.
+   */
+  #adopt(restored: Session): void {
+    const previous = this.session
+    const isOurs = restored.writer !== 0 && restored.writer === previous.writer
+    if (this.isKept && !isOurs) {
+      this.session = restored
+      this.#carryOver(previous)
+    }
+    this.session.writer = 1 + this.#runtime.random()
   }
 
   /** What was published before the store was open goes behind what it has kept. */
-  #adopt(session: Session, clockOffset: number): void {
-    const unrecorded = [...this.session.queued].filter(({ queuedAt }) => queuedAt === 0)
-    for (const delivery of unrecorded) this.session.queued.remove(delivery)
-    const previous = this.session
-    this.session = session
-    session.journal = new Journal(clockOffset, (journal) => this.session.record(journal))
-    // Nobody else has used the store meanwhile: handlers that run since then still have their messages.
-    if (session.writer !== 0 && session.writer === previous.writer) session.inherit(previous)
-    session.writer = 1 + this.#runtime.random()
-    for (const delivery of unrecorded) session.queue(delivery)
+  #carryOver(previous: Session): void {
+    const taken: Delivery[] = []
+    for (const delivery of previous.deliveries()) {
+      if (delivery.queuedAt === 0) {
+        previous.queued.remove(delivery)
+        this.session.queue(delivery)
+      } else {
+        previous.settle(delivery)
+        delivery.error = takenOver(delivery)
+        taken.push(delivery)
+      }
+    }
+    this.#host.handleTakenOver(taken)
   }
 
   #checkClientId(stored: string): void {
@@ -150,4 +166,12 @@ export class SessionKeeper implements RecorderHost {
       `expected "${stored}", whose session the store keeps, got "${this.#options.clientId}"; use a store of its own`,
     )
   }
+}
+
+function takenOver({ name }: Delivery): ClosedError {
+  return new ClosedError(
+    'outcome-unknown',
+    `another client has had the store of the message to "${name.text}" meanwhile; it may have sent it, or may still`,
+    true,
+  )
 }

@@ -132,7 +132,7 @@ function describe(value: unknown): string {
   if (typeof value === 'string') return 'a string'
   if (typeof value === 'object')
     return value === null ? 'null' : Array.isArray(value) ? 'a list' : 'an object'
-  return typeof value === 'function' ? 'a function' : String(value)
+  return typeof value === 'function' ? 'a function' : String(value as number | boolean)
 }
 
 function isPem(value: unknown): boolean {

@@ -6,10 +6,14 @@ import { describe, expect, it } from 'vitest'
 import { Authority } from '../../test/support/certificates.ts'
 import { useMuteHosts } from '../../test/support/mute-host.ts'
 import { httpProxy } from '../../test/support/proxies.ts'
-import { Dialer, echo, useServers } from '../../test/support/streams.ts'
+import { Dialer, echo, NEVER, Receiver, useServers } from '../../test/support/streams.ts'
 import { webSocketServer } from '../../test/support/websocket-server.ts'
 import { ConnectionError } from '../core/errors.ts'
+import { openTunnel } from './proxy.ts'
+import { openSocket, SocketTransport } from './tcp.ts'
+import { secure, TlsMemory } from './tls.ts'
 import type { DialTarget } from './transport.ts'
+import { openWebSocket } from './websocket.ts'
 
 const servers = useServers()
 const makeMuteHost = useMuteHosts()
@@ -156,6 +160,84 @@ describe('a server that breaks the stream as soon as it stands', () => {
       await servers.idle()
     },
   )
+})
+
+describe('a socket that breaks before the next link of the chain stands on it', () => {
+  const identity = authority.issue()
+  const request = { url: new URL('ws://localhost/mqtt'), headers: {} }
+  const target = { host: 'localhost', port: 1, options: { ca: authority.cert }, phase: 'tls' } as const
+
+  /** Each of the next links. */
+  const LINKS: Readonly<Record<string, (socket: net.Socket) => Promise<unknown>>> = {
+    TLS: (socket) => secure(socket, target, new TlsMemory(), NEVER),
+    WebSocket: (socket) =>
+      openWebSocket(socket, request, { validate: undefined, maximumPacketSize: 1_000 }, NEVER),
+    'a tunnel': (socket) => openTunnel(socket, new URL('http://localhost'), { host: 'a', port: 1 }, NEVER),
+    MQTT: async (socket) => {
+      const receiver = new Receiver()
+      SocketTransport.over(socket).start(receiver)
+      await receiver.ended()
+      throw receiver.error ?? new ConnectionError('connection-lost', 'the end', { phase: 'connack' })
+    },
+  }
+
+  const ENDS: Readonly<Record<string, (socket: net.Socket) => void>> = {
+    ended: (socket) => void socket.resume().end(),
+    reset: (socket) => void socket.resetAndDestroy(),
+  }
+
+  const CASES = Object.keys(LINKS).flatMap((link) => Object.keys(ENDS).map((end) => [link, end] as const))
+
+  /** For what is on its way within the machine; longer changes nothing. */
+  const turns = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20))
+
+  const raw = async (server: net.Server): Promise<{ socket: net.Socket; accepted: Promise<net.Socket> }> => {
+    const accepted = new Promise<net.Socket>((resolve) => server.once('connection', resolve))
+    const port = await servers.listen(server)
+    const lookup = undefined
+    const to = { host: '127.0.0.1', port, noDelay: true, lookup }
+    return { socket: await openSocket(to, NEVER, { phase: 'tcp' }), accepted }
+  }
+
+  it.each(CASES)('%s: a plain one that was %s', async (link, end) => {
+    const { socket, accepted } = await raw(net.createServer())
+    ENDS[end]?.(await accepted)
+    await turns()
+    await expect(LINKS[link]?.(socket)).rejects.toBeInstanceOf(Error)
+    await servers.idle()
+  })
+
+  it.each(Object.keys(LINKS))('%s: one on which the server spoke first', async (link) => {
+    if (link === 'MQTT') return
+    const { socket, accepted } = await raw(net.createServer())
+    const server = await accepted
+    server.resume().write('220 mail.example ESMTP\r\n')
+    await turns()
+    const error = await LINKS[link]?.(socket).catch((reason: unknown) => reason)
+    expect((error as Error).message).toMatch(/does not speak TLS|does not answer in HTTP|Parse Error/)
+    await servers.idle()
+  })
+
+  it.each(CASES)('%s: one in TLS that was %s', async (link, end) => {
+    const { socket, accepted } = await raw(tls.createServer(identity))
+    const secured = await secure(socket, target, new TlsMemory(), NEVER)
+    await turns()
+    ENDS[end]?.(await accepted)
+    await turns()
+    await expect(LINKS[link]?.(secured)).rejects.toBeInstanceOf(Error)
+    await servers.idle()
+  })
+
+  it.each(CASES)('%s: one through a proxy that was %s', async (link, end) => {
+    const { socket, accepted } = await raw(net.createServer())
+    const proxied = await accepted
+    proxied.once('data', () => proxied.write('HTTP/1.1 200 OK\r\n\r\n'))
+    await openTunnel(socket, new URL('http://localhost'), { host: 'a', port: 1 }, NEVER)
+    ENDS[end]?.(proxied)
+    await turns()
+    await expect(LINKS[link]?.(socket)).rejects.toBeInstanceOf(Error)
+    await servers.idle()
+  })
 })
 
 describe('the process', () => {

@@ -63,7 +63,6 @@ class Talk {
     socket.on('error', this.#handleError).on('close', this.#handleClose).on('end', this.#handleClose)
     signal.addEventListener('abort', this.#handleClose)
     if (signal.aborted || brokenBy(socket) !== undefined) this.#handleClose()
-    socket.resume()
   }
 
   say(bytes: string | Uint8Array): void {
@@ -89,7 +88,7 @@ class Talk {
     return this.#received.length > 0
   }
 
-  /** The socket is somebody else's. It flows on: paused it would keep the end of the stream from TLS. */
+  /** The socket is somebody else's. */
   end(): void {
     const socket = this.#socket
     socket.off('data', this.#handleData).off('error', this.#handleError)

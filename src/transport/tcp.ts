@@ -54,8 +54,8 @@ export async function dialSocket(
 }
 
 /**
- * A socket for something to stand on. It is paused, so that the next link hears all, the end of the stream included;
- * errors until then go nowhere, and the next link has to ask `brokenBy`.
+ * A socket for something to stand on. It may break before that listens: the error goes nowhere then, and the next link
+ * has to ask `brokenBy`.
  */
 export function openSocket(
   target: SocketTarget,
@@ -83,7 +83,6 @@ function connect(
       ...settingsOf(target, progress),
       ...(onread === undefined ? {} : { onread }),
     })
-    socket.pause()
     socket.on('error', () => {})
     const settle = (): void => {
       signal.removeEventListener('abort', aborted)

@@ -48,7 +48,8 @@ const ADVICE: readonly Advice[] = [
   [/NO_CIPHER_MATCH/, 'tls.ciphers names none that there is'],
   [
     /NO_START_LINE|PEM_|ASN1_|UNSUPPORTED|NOT_ENOUGH_DATA/,
-    'the material in tls.ca, cert, key or pfx cannot be read',
+    // A wrong passphrase makes sense of a key in one of 256 cases: then it is what it makes that cannot be read.
+    'the material in tls.ca, cert, key or pfx cannot be read, or tls.passphrase is wrong',
   ],
   [
     /ECONNRESET|EPIPE|CLOSED_THE_CONNECTION/,

@@ -1,4 +1,4 @@
-import net from 'node:net'
+import type net from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { Authority } from '../../test/support/certificates.ts'
 import { Dialer, Receiver, useServers } from '../../test/support/streams.ts'

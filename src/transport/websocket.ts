@@ -85,7 +85,6 @@ function handshake(
       maxPayload: longest,
       skipUTF8Validation: true,
     })
-    socket.resume()
     webSocket.on('error', (error) => reject(explained(error)))
     webSocket.once('unexpected-response', (_request, answer) =>
       reject(handshakeError(url, describeAnswer(answer))),

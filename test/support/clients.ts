@@ -189,6 +189,8 @@ const args = process.argv.slice(2)
 const say = (what, more) => writeSync(1, JSON.stringify({ what, at: performance.now(), ...more }) + '\\n')
 `
 
+const REQUIRE = `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)`
+
 /** A program that uses the client as `petrel`, has `args`, and says what happens; for processes of its own. */
 export class Program {
   readonly #folder: string
@@ -205,6 +207,8 @@ export class Program {
       bundle: true,
       platform: 'node',
       format: 'esm',
+      // `ws` is CommonJS, and asks for Node's modules when it is loaded.
+      banner: { js: REQUIRE },
       outfile: join(folder, 'program.mjs'),
     })
     return new Program(folder)

@@ -12,13 +12,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findExecutable } from './find.ts'
+import { Listeners, WAYS } from './mosquitto-listeners.ts'
 
 /**
  * `installed`: the program's defaults, which are 20 messages in flight and 1,000 queued for each client.
  * `plain`: no limits. `persistent`: no limits, and keeps its state in a file. `guarded`: knows the user `ada`
- * with the password `lovelace`, who may use topics below `open/`. `tight`: takes little of everything.
+ * with the password `lovelace`, who may use topics below `open/`. `tight`: takes little of everything. `listening`:
+ * no limits, and in every way that there is, see `listeners`.
  */
-export type MosquittoProfile = 'installed' | 'plain' | 'persistent' | 'guarded' | 'tight'
+export type MosquittoProfile = 'installed' | 'plain' | 'persistent' | 'guarded' | 'tight' | 'listening'
 
 // With `max_queued_messages 0` mosquitto 2.0 closes the connection on which it refuses a message, and with a
 // limit of messages in flight it drops those of QoS 2 beyond it: each profile has the limits that its tests
@@ -29,6 +31,7 @@ const LINES: Readonly<Record<Exclude<MosquittoProfile, 'installed'>, readonly st
   plain: ['allow_anonymous true', ...NO_LIMITS],
   persistent: ['allow_anonymous true', ...NO_LIMITS, 'persistence true'],
   guarded: ['allow_anonymous false'],
+  listening: ['allow_anonymous true', ...NO_LIMITS],
   tight: [
     'allow_anonymous true',
     'max_queued_messages 0',
@@ -51,7 +54,8 @@ const ATTEMPTS = 5
 export class Mosquitto {
   readonly #profile: MosquittoProfile
   readonly #directory: string = mkdtempSync(join(tmpdir(), 'petrel-mosquitto-'))
-  #port = 0
+  #ports: readonly number[] = []
+  #listeners: Listeners | undefined = undefined
   #process: ChildProcess | undefined = undefined
   #log = ''
   readonly #killAtExit = (): void => {
@@ -67,7 +71,7 @@ export class Mosquitto {
     const broker = new Mosquitto(profile)
     process.on('exit', broker.#killAtExit)
     for (let attempt = 1; ; attempt += 1) {
-      broker.#port = await freePort()
+      broker.#ports = await Promise.all((profile === 'listening' ? WAYS : ['mqtt']).map(freePort))
       try {
         await broker.run()
         return broker
@@ -80,7 +84,12 @@ export class Mosquitto {
   }
 
   get url(): string {
-    return `mqtt://127.0.0.1:${this.#port}`
+    return `mqtt://127.0.0.1:${this.#ports[0]}`
+  }
+
+  /** The ways to a broker that is `listening`. */
+  get listeners(): Listeners {
+    return (this.#listeners ??= new Listeners(this.#directory))
   }
 
   /** What it has said, for a test that fails. */
@@ -153,9 +162,10 @@ export class Mosquitto {
 
   #arguments(): readonly string[] {
     // Without a file it listens on loopback only and takes everybody.
-    if (this.#profile === 'installed') return ['-p', String(this.#port)]
+    if (this.#profile === 'installed') return ['-p', String(this.#ports[0])]
+    const isListening = this.#profile === 'listening'
     const lines = [
-      `listener ${this.#port} 127.0.0.1`,
+      ...(isListening ? this.listeners.lines(this.#ports) : [`listener ${this.#ports[0]} 127.0.0.1`]),
       `persistence_location ${this.#directory}/`,
       ...LINES[this.#profile],
     ]

@@ -14,10 +14,11 @@ export interface Requirement {
   readonly install: string | undefined
 }
 
-export type RequirementName = 'mosquitto' | 'chromium' | 'iproute2' | 'network-namespaces'
+export type RequirementName = 'mosquitto' | 'nats-server' | 'chromium' | 'iproute2' | 'network-namespaces'
 
 export const REQUIREMENTS: Readonly<Record<RequirementName, Requirement>> = {
   mosquitto: { missing: 'was not found on the PATH', install: 'Debian: apt-get install mosquitto' },
+  'nats-server': { missing: 'was not found on the PATH', install: 'Debian: apt-get install nats-server' },
   chromium: { missing: 'was not found on the PATH', install: 'Debian: apt-get install chromium' },
   iproute2: {
     missing: 'was not found on the PATH, or the tests do not run as root, which it needs',

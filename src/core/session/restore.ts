@@ -7,7 +7,7 @@ import type { QoS } from '../packets/types.ts'
 import { encodeTopicName } from '../topics/topic-names.ts'
 import { Delivery } from './deliveries.ts'
 import { RECORD } from './journal.ts'
-import { Session } from './session.ts'
+import { Session, STORED } from './session.ts'
 
 /**
  * @param batches what a store has kept, in order
@@ -124,7 +124,7 @@ class Restoration {
       createdAt,
     )
     delivery.key = key
-    delivery.queuedAt = RESTORED
+    delivery.queuedAt = STORED
     this.#deliveries.set(key, delivery)
   }
 
@@ -136,9 +136,6 @@ class Restoration {
     delivery.attempts = 1
   }
 }
-
-/** The store has it; 0 would say that no store does. */
-const RESTORED = -1
 
 function readFloat(reader: PacketReader): number {
   const view = new DataView(reader.bytes.buffer, reader.bytes.byteOffset, reader.bytes.byteLength)

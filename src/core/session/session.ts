@@ -16,6 +16,9 @@ export interface IdClaim {
   readonly type: 'operation' | 'reserved'
 }
 
+/** Of `queuedAt`: the store has it, whatever becomes of the records that follow. */
+export const STORED = -1
+
 /** Keeps an id from being used while the server may still believe in the old exchange. */
 const RESERVED: IdClaim = { type: 'reserved' }
 
@@ -165,14 +168,11 @@ export class Session {
     if (reception === undefined || reception.handled || reception.message !== message) return undefined
     reception.handled = true
     reception.reasonCode = reasonCode
-    if (reasonCode < 0x80) this.#recordReceived(reception)
+    if (reasonCode < 0x80) {
+      this.journal?.received(packetId, true)
+      reception.recordedAt = this.journal?.position ?? Infinity
+    }
     return reception
-  }
-
-  #recordReceived(reception: Reception): void {
-    if (this.journal === undefined) return
-    this.journal.received(reception.packetId, true)
-    reception.recordedAt = this.journal.position
   }
 
   /** The application gives a message back that the server will send again: it is new to the session then. */
@@ -241,25 +241,47 @@ export class Session {
     return { session, failed }
   }
 
-  /**
-   * This session was opened from its store again by the client that had closed it: messages of QoS 2 that its
-   * handlers still have, of which a store knows nothing, are still theirs.
-   */
-  inherit(previous: Session): void {
-    this.#receptions = previous.#receptions
-    for (const [packetId, reception] of previous.received.entries()) {
-      if (this.received.get(packetId) !== undefined) continue
-      this.received.set(packetId, reception)
-      reception.connection = 0
-      if (reception.handled && reception.reasonCode < 0x80) this.#recordReceived(reception)
+  /** The store was closed: which of the messages it has is known of each. */
+  detach(): void {
+    const { journal } = this
+    this.journal = undefined
+    if (journal === undefined) return
+    const { storedUpTo } = journal
+    for (const delivery of this.deliveries()) {
+      if (delivery.queuedAt !== 0 && delivery.queuedAt <= storedUpTo) delivery.queuedAt = STORED
+      if (delivery.recordedAt <= storedUpTo) delivery.recordedAt = 0
     }
+    for (const [, reception] of this.received.entries())
+      if (reception.recordedAt <= storedUpTo) reception.recordedAt = 0
+  }
+
+  /** Records all that there is; packets that depend on what the store does not have yet wait for that. */
+  attach(journal: Journal): void {
+    this.journal = journal
+    this.record(journal)
+    const { position } = journal
+    for (const delivery of this.deliveries()) {
+      if (delivery.queuedAt !== STORED) delivery.queuedAt = delivery.recordedAt = position
+      else if (delivery.recordedAt > 0) delivery.recordedAt = position
+    }
+    for (const [, reception] of this.received.entries()) {
+      if (reception.recordedAt > 0) reception.recordedAt = position
+      reception.connection = 0
+    }
+  }
+
+  /** In the order in which they would be sent. */
+  *deliveries(): Generator<Delivery> {
+    yield* this.released
+    yield* this.published
+    yield* this.queued
   }
 
   /** Writes records for all that there is, in an order from which it can be restored. */
   record(journal: Journal): void {
     journal.session(this.clientId, this.established, this.writer)
-    for (const [id] of this.received.entries()) {
-      if (this.received.get(id)?.handled) journal.received(id, true)
+    for (const [id, { handled, reasonCode }] of this.received.entries()) {
+      if (handled && reasonCode < 0x80) journal.received(id, true)
     }
     for (const [id, { type }] of this.ids.entries()) {
       if (type === 'reserved') journal.reserved(id)
