@@ -111,8 +111,16 @@ const EXCHANGES: readonly PlantedBug[] = [
     name: 'PUBCOMP before the removal is stored',
     why: 'after a crash the next message of the same identifier is taken for a repeated one and lost (rule 32)',
     file: RECEIVING,
-    text: "this.#durable.send({ type: 'pubcomp', packetId, reasonCode: 0 }, position)",
+    text: 'this.#pubcomp(packetId, 0)',
     replacement: "this.#writer.acknowledge('pubcomp', packetId, 0)",
+    tests: [conversation('storing')],
+  },
+  {
+    name: 'PUBCOMP before the removal is stored, when PUBREL comes once more',
+    why: 'as before: the identifier is unknown in memory, and still recorded (rule 32)',
+    file: RECEIVING,
+    text: 'return this.#pubcomp(packetId, 0x92)',
+    replacement: "return this.#writer.acknowledge('pubcomp', packetId, 0x92)",
     tests: [conversation('storing')],
   },
   {
@@ -284,4 +292,23 @@ const SURROUNDINGS: readonly PlantedBug[] = [
   },
 ]
 
-export const BUGS: readonly PlantedBug[] = [...EXCHANGES, ...SURROUNDINGS]
+const FOUND_BY_SEEDS: readonly PlantedBug[] = [
+  {
+    name: 'a lost SUBACK forgets the filter',
+    why: 'the subscription is asked for again, and not renewed when the session is lost (rules 14, 16)',
+    file: 'src/client/subscriber.ts',
+    text: "if (operation.kind === 'subscribe' && operation.error === undefined) {",
+    replacement: "if (operation.kind === 'subscribe') {",
+    tests: [test('client/client-resubscribing')],
+  },
+  {
+    name: 'a store that is opened again knows no handlers',
+    why: 'a QoS 2 message whose handler still runs is handed over twice (rule 18)',
+    file: 'src/client/session-keeper.ts',
+    text: 'if (this.isKept && !isOurs) {',
+    replacement: 'if (this.isKept) {',
+    tests: [test('client/client-store-reopened')],
+  },
+]
+
+export const BUGS: readonly PlantedBug[] = [...EXCHANGES, ...SURROUNDINGS, ...FOUND_BY_SEEDS]

@@ -19,13 +19,12 @@ export interface TestProxy {
   readonly server: net.Server
   /** `host:port`, as the client gave it. */
   readonly asked: string[]
-  /** Of TLS: the names that were asked for, and how many certificates came. */
+  /** Of TLS: the name that was asked for, and whether a certificate came; for each connection. */
   readonly shaken: { readonly servername: string | false | undefined; readonly hasCertificate: boolean }[]
 }
 
 type Talker = (talk: Talk, asked: string[], options: ProxyOptions) => Promise<void>
 
-/** The first of the answers below it, in full. */
 export function httpProxy(options: ProxyOptions = {}): TestProxy {
   return proxyOf(talkHttp, options)
 }
