@@ -103,7 +103,7 @@ function branchesOf(target: string | object): readonly (readonly string[])[] {
 
 describe('an import', () => {
   it.each([
-    ['src/index.ts', ['node:dns', 'node:net']],
+    ['src/index.ts', []],
     ['src/index.browser.ts', []],
     ['src/core/index.ts', []],
   ])('of %s loads of Node, at once, %j', async (entry, expected) => {

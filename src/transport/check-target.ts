@@ -1,6 +1,5 @@
 /** What a dialer with sockets checks of URL and options when a client is made, before anything is dialed. */
 
-import net from 'node:net'
 import { UsageError } from '../core/errors.ts'
 import type { TlsOptions } from './dial-options.ts'
 import type { DialTarget } from './transport.ts'
@@ -16,7 +15,7 @@ const KINDS: Readonly<Record<Kind, { readonly text: string; readonly fits: (valu
   PEM: { text: 'PEM text, its bytes or a path', fits: isPem },
   address: {
     text: 'an IP address of this machine',
-    fits: (value) => typeof value === 'string' && net.isIP(value) !== 0,
+    fits: (value) => typeof value === 'string' && isAddress(value),
   },
 }
 
@@ -137,6 +136,15 @@ function describe(value: unknown): string {
 
 function isPem(value: unknown): boolean {
   return (typeof value === 'string' && value !== '') || value instanceof Uint8Array
+}
+
+const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/
+
+/** Not by `node:net`, which would be loaded with the package. */
+function isAddress(text: string): boolean {
+  if (IPV4.test(text)) return true
+  // Behind % stands the interface (RFC 4007).
+  return text.includes(':') && URL.canParse(`http://[${text.replace(/%.+$/, '')}]`)
 }
 
 function isDelay(value: unknown): boolean {

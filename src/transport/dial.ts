@@ -3,25 +3,35 @@
  *
  *     socket ─► tunnel ─► TLS ─► WebSocket       each link only where URL or options ask for it
  *
- * All links stand under one signal; the first that fails takes those before it down. TLS, proxies and WebSockets are
- * loaded when they are first needed, so that a program without them does not pay for their import.
+ * All links stand under one signal; the first that fails takes those before it down. Each is loaded when it is first
+ * needed, so that importing the package costs no more than it must: sockets and look-ups are a quarter of it.
  */
 
 import type net from 'node:net'
 import { ConnectionError } from '../core/errors.ts'
-import { cachedLookup, usersLookup } from './addresses.ts'
 import { checkTarget } from './check-target.ts'
 import type { WebSocketOptions } from './dial-options.ts'
-import { dialSocket, openSocket, type Progress, type SocketTarget, SocketTransport } from './tcp.ts'
+import type { Progress, SocketTarget } from './tcp.ts'
 import type { TlsMemory } from './tls.ts'
 import type { Dial, DialTarget, Transport } from './transport.ts'
 
 /** A dialer with its own memory of addresses, certificates and TLS sessions. @param dnsTtl ms */
 export function createDial({ dnsTtl, runtime }: { dnsTtl: number; runtime: { now(): number } }): Dial {
-  const shared: Shared = { lookup: cachedLookup(dnsTtl, () => runtime.now()), tls: undefined }
-  const dial: Dial = (target, signal) => new Dialing(target, signal, shared).run()
+  let shared: Shared | undefined
+  const dial: Dial = async (target, signal) => {
+    const sockets = await loadSockets()
+    shared ??= { lookup: sockets.cachedLookup(dnsTtl, () => runtime.now()), tls: undefined }
+    return new Dialing(target, signal, shared, sockets).run()
+  }
   dial.check = checkTarget
   return dial
+}
+
+type Sockets = typeof import('./tcp.ts') & typeof import('./addresses.ts')
+
+async function loadSockets(): Promise<Sockets> {
+  const [tcp, addresses] = await Promise.all([import('./tcp.ts'), import('./addresses.ts')])
+  return { ...tcp, ...addresses }
 }
 
 interface Shared {
@@ -44,13 +54,15 @@ class Dialing {
   readonly #options: DialTarget['options']
   readonly #signal: AbortSignal
   readonly #shared: Shared
+  readonly #sockets: Sockets
   readonly #progress: Progress = { phase: 'tcp' }
 
-  constructor({ url, options }: DialTarget, signal: AbortSignal, shared: Shared) {
+  constructor({ url, options }: DialTarget, signal: AbortSignal, shared: Shared, sockets: Sockets) {
     this.#url = url
     this.#options = options
     this.#signal = signal
     this.#shared = shared
+    this.#sockets = sockets
   }
 
   async run(): Promise<Transport> {
@@ -79,11 +91,11 @@ class Dialing {
       case 'mqtts:':
       case 'ssl:':
       case 'tls:':
-        return SocketTransport.over(await this.#stream(this.#url, true))
+        return this.#sockets.SocketTransport.over(await this.#stream(this.#url, true))
       default:
         if (this.#proxyFor(this.#url) === undefined)
-          return dialSocket(this.#target(this.#url), this.#signal, this.#progress)
-        return SocketTransport.over(await this.#stream(this.#url, false))
+          return this.#sockets.dialSocket(this.#target(this.#url), this.#signal, this.#progress)
+        return this.#sockets.SocketTransport.over(await this.#stream(this.#url, false))
     }
   }
 
@@ -103,7 +115,7 @@ class Dialing {
     const proxy = this.#proxyFor(url)
     const socket =
       proxy === undefined
-        ? await openSocket(this.#target(url), this.#signal, this.#progress)
+        ? await this.#sockets.openSocket(this.#target(url), this.#signal, this.#progress)
         : await this.#tunnel(proxy, url)
     return isSecure ? this.#secure(socket, url, 'tls') : socket
   }
@@ -117,7 +129,9 @@ class Dialing {
   async #tunnel(proxy: URL, url: URL): Promise<net.Socket> {
     this.#progress.phase = 'proxy'
     const { openTunnel } = await import('./proxy.ts')
-    const plain = await openSocket(this.#target(proxy), this.#signal, { phase: 'proxy' }).catch(notReached)
+    const plain = await this.#sockets
+      .openSocket(this.#target(proxy), this.#signal, { phase: 'proxy' })
+      .catch(notReached)
     const socket = proxy.protocol === 'https:' ? await this.#secure(plain, proxy, 'proxy') : plain
     return openTunnel(socket, proxy, { host: hostOf(url), port: portOf(url) }, this.#signal)
   }
@@ -142,7 +156,7 @@ class Dialing {
       family,
       localAddress,
       keepAlive: typeof keepAlive === 'number' ? keepAlive : keepAlive ? PROBE_AFTER : 0,
-      lookup: lookup === undefined ? this.#shared.lookup : usersLookup(lookup),
+      lookup: lookup === undefined ? this.#shared.lookup : this.#sockets.usersLookup(lookup),
     }
   }
 }
