@@ -1,5 +1,6 @@
 // Two projects. `unit` is pure and takes seconds: it is part of `npm run check`. `integration` talks to real
 // brokers, sockets and other programs, and needs the time that those need.
+import { availableParallelism } from 'node:os'
 import { configDefaults, defineConfig, type ViteUserConfig } from 'vitest/config'
 
 const unit = ['src/**/*.test.ts', 'test/architecture.test.ts', 'test/package*.test.ts']
@@ -7,6 +8,8 @@ const unit = ['src/**/*.test.ts', 'test/architecture.test.ts', 'test/package*.te
 const config: ViteUserConfig = defineConfig({
   test: {
     reporters: ['default', './test/support/report-skips.ts'],
+    // Many tests wait more than they compute: two at a time, also where there are only two cores.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       { test: { name: 'unit', include: unit, testTimeout: 20_000 } },
       {
