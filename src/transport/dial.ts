@@ -11,6 +11,8 @@ import type net from 'node:net'
 import { ConnectionError } from '../core/errors.ts'
 import { checkTarget } from './check-target.ts'
 import type { WebSocketOptions } from './dial-options.ts'
+import type * as addresses from './addresses.ts'
+import type * as tcp from './tcp.ts'
 import type { Progress, SocketTarget } from './tcp.ts'
 import type { TlsMemory } from './tls.ts'
 import type { Dial, DialTarget, Transport } from './transport.ts'
@@ -27,11 +29,11 @@ export function createDial({ dnsTtl, runtime }: { dnsTtl: number; runtime: { now
   return dial
 }
 
-type Sockets = typeof import('./tcp.ts') & typeof import('./addresses.ts')
+type Sockets = typeof tcp & typeof addresses
 
 async function loadSockets(): Promise<Sockets> {
-  const [tcp, addresses] = await Promise.all([import('./tcp.ts'), import('./addresses.ts')])
-  return { ...tcp, ...addresses }
+  const [streams, names] = await Promise.all([import('./tcp.ts'), import('./addresses.ts')])
+  return { ...streams, ...names }
 }
 
 interface Shared {
