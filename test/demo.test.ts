@@ -13,7 +13,6 @@ interface Ended {
   readonly output: string
   readonly errors: string
   /** ms */
-  readonly duration: number
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -21,7 +20,6 @@ const { scripts } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
 
 function demo(...args: readonly string[]): Promise<Ended> {
   const [, ...script] = scripts.demo.split(' ') // "node scripts/run.mjs demo/demo.ts"
-  const began = performance.now()
   const child = spawn(process.execPath, [...script, ...args], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -32,7 +30,7 @@ function demo(...args: readonly string[]): Promise<Ended> {
   return new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (exitCode) => {
-      resolve({ exitCode, output, errors, duration: performance.now() - began })
+      resolve({ exitCode, output, errors })
     })
   })
 }
@@ -75,7 +73,6 @@ describe('the demo', () => {
     expect(ended.errors).toBe('')
     expect(outcomeOf(ended)).toEqual(goodOutcome(version))
     expect(ended.exitCode).toBe(0)
-    expect(ended.duration).toBeLessThan(15_000)
     for (const name of ['subscribe', 'QoS 0', 'QoS 1', 'QoS 2', 'retained', 'will', 'ping']) {
       expect(ended.output).toContain(`\n  ✓ ${name} `)
     }
@@ -104,7 +101,7 @@ describe('the demo', () => {
     expect(ended.output).toMatch(/\n {2}QoS 2 {2}left out/)
   })
 
-  it('fails when a broker loses a message, within 15 s', async () => {
+  it('fails when a broker loses a message, and does not wait for it for ever', async () => {
     server = createBroker({
       // In 3.1.1 a message that is refused is acknowledged all the same.
       authorizePublish: (_, { topic, payload }) => (isMessage(topic, payload, '1', '400') ? 0x87 : 0),
@@ -112,7 +109,6 @@ describe('the demo', () => {
     const ended = await demo('--json', '--url', await server.listen())
     expect(outcomeOf(ended)).toMatchObject({ ok: false, qos1: { lost: 1 }, qos2: { lost: 0 } })
     expect(ended.exitCode).toBe(1)
-    expect(ended.duration).toBeLessThan(15_000)
   })
 
   it('fails when a broker sends a message of QoS 2 twice', async () => {
@@ -170,7 +166,6 @@ describe.each(PROFILES)('the demo', (name, profile) => {
       expect(ended.errors).toBe('')
       expect(outcomeOf(ended)).toEqual(goodOutcome(version))
       expect(ended.exitCode).toBe(0)
-      expect(ended.duration).toBeLessThan(15_000)
     })
   })
 })
