@@ -12,9 +12,10 @@
  *   said goodbye, or has given up on that.
  */
 
-import { ConnectionError, ProtocolError } from '../core/errors.ts'
+import { ProtocolError } from '../core/errors.ts'
 import { Fifo } from '../core/fifo.ts'
 import type { WebSocketOptions } from './dial-options.ts'
+import { handshakeError, textOf } from './handshake-error.ts'
 import type { Transport, TransportReceiver } from './transport.ts'
 
 const SUBPROTOCOL = 'mqtt'
@@ -110,19 +111,6 @@ function adviceOnPage(url: URL): string {
   const isMixed = globalThis.isSecureContext && url.protocol === 'ws:'
   const mixed = isMixed ? '; a page of https:// reaches wss:// only, except on this machine' : ''
   return `${mixed}; the page's Content-Security-Policy has no ${url.protocol}//${url.host} in connect-src`
-}
-
-function handshakeError(url: URL, text: string, cause?: unknown): ConnectionError {
-  // The query may hold a token.
-  const where = `${url.protocol}//${url.host}${url.pathname}`
-  return new ConnectionError('connect-failed', `no WebSocket to ${where}: ${text}`, {
-    phase: 'websocket',
-    cause,
-  })
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 /** What `work` gives, or the signal's reason, whichever comes first. */

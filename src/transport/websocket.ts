@@ -11,6 +11,7 @@ import type net from 'node:net'
 import WebSocket from 'ws'
 import { ConnectionError, ProtocolError } from '../core/errors.ts'
 import type { WebSocketOptions, WebSocketRequest, WebSocketResponse } from './dial-options.ts'
+import { handshakeError, textOf } from './handshake-error.ts'
 import { brokenBy } from './tcp.ts'
 import { explained } from './tls-errors.ts'
 import type { Transport, TransportReceiver } from './transport.ts'
@@ -136,19 +137,6 @@ function adviceOn(text: string): string {
   if (/socket hang up|closed the connection|Parse Error|ECONNRESET|EPIPE/i.test(text))
     return ': does it speak WebSocket on this port, and TLS or not as the URL says?'
   return ''
-}
-
-function handshakeError(url: URL, text: string, cause?: unknown): ConnectionError {
-  // The query may hold a token.
-  const where = `${url.protocol}//${url.host}${url.pathname}`
-  return new ConnectionError('connect-failed', `no WebSocket to ${where}: ${text}`, {
-    phase: 'websocket',
-    cause,
-  })
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 class WebSocketTransport implements Transport {

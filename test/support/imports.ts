@@ -38,7 +38,7 @@ export const LAYERS: readonly Layer[] = [
 
   {
     name: 'transport/transport',
-    files: /^transport\/(?:transport|dial-options)\.ts$/,
+    files: /^transport\/(?:transport|dial-options|handshake-error)\.ts$/,
     imports: ['core/errors'],
   },
   {
