@@ -9,7 +9,13 @@ import { ClosedError, UsageError } from '../core/errors.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { DeliveryOwner } from './caller.ts'
 import type { Publisher } from './publisher.ts'
-import { checkMessageNames, type DeliveryOptions, type OutgoingMessage } from './publish-options.ts'
+import {
+  checkMessageNames,
+  type DeliveryOptions,
+  isBare,
+  NO_OPTIONS,
+  type OutgoingMessage,
+} from './publish-options.ts'
 
 export interface PublishAllOptions extends DeliveryOptions {
   /** Messages of QoS 1 and 2 under way at once. Default: as many as the client may have in flight. */
@@ -28,8 +34,8 @@ const MOST_FAILURES = 1_000
 
 export class Batch {
   readonly #publisher: Publisher
+  /** Of the call: those that were given. */
   readonly #defaults: DeliveryOptions
-  readonly #hasDefaults: boolean
   readonly #window: number
   #index = 0
   #open = 0
@@ -51,8 +57,14 @@ export class Batch {
     }
     this.#publisher = publisher
     const { qos, retain, until, timeout, properties } = options
-    this.#defaults = { qos, retain, until, timeout, properties }
-    this.#hasDefaults = [qos, retain, until, timeout, properties].some((value) => value !== undefined)
+    const given = Object.entries({
+      qos: qos === 0 ? undefined : qos,
+      retain,
+      until,
+      timeout,
+      properties,
+    }).filter(([, value]) => value !== undefined)
+    this.#defaults = given.length === 0 ? NO_OPTIONS : Object.fromEntries(given)
     this.#window = Math.min(window ?? largestWindow, largestWindow)
   }
 
@@ -64,7 +76,7 @@ export class Batch {
   add(message: OutgoingMessage): void {
     const index = this.#index++
     try {
-      const options = this.#hasDefaults ? this.#complete(message) : message
+      const options = isBare(message) ? this.#defaults : this.#complete(message)
       if (options.qos) {
         // The count goes up first: the message may settle before `take` returns.
         this.#open += 1

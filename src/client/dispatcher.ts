@@ -123,9 +123,9 @@ export class Dispatcher implements HandlingOwner {
     }
   }
 
-  /** An answer is awaited now that was not, or the other way round: reading may have to go on. */
+  /** An answer is awaited now that was not: reading may have to go on. */
   reconsider(): void {
-    this.#updateReading()
+    if (this.#driver?.reading === false) this.#updateReading()
   }
 
   /** At QoS 2 it belongs to the session: the present connection gives it, or the next one (rules 18, 20). */
@@ -235,7 +235,7 @@ export class Dispatcher implements HandlingOwner {
       const { message, routes, driver } = next
       // Asked for anew: a store that was opened again counts from the beginning.
       const reception = this.#host.session.received.get(message.packetId)
-      if (reception?.message === message.serial && reception.recordedAt > upTo) return
+      if (reception?.message === message.place && reception.recordedAt > upTo) return
       this.#awaitingStore.shift()
       this.#handleNow(message, routes, driver)
     }
@@ -425,7 +425,7 @@ export class Dispatcher implements HandlingOwner {
    * The message will be sent again by the server. At QoS 2 it must then be new to the session, which would take it
    * for one that the application has.
    */
-  #giveBack({ qos, packetId, serial }: IncomingMessage): void {
-    if (qos === 2) this.#host.session.giveBack(packetId, serial)
+  #giveBack({ qos, packetId, place }: IncomingMessage): void {
+    if (qos === 2) this.#host.session.giveBack(packetId, place)
   }
 }

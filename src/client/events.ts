@@ -80,7 +80,7 @@ interface Registration {
 
 export class Events {
   readonly #report: (error: unknown) => void
-  readonly #listeners = new Map<keyof ClientEvents, readonly Registration[]>()
+  readonly #listeners: { [Name in keyof ClientEvents]?: readonly Registration[] | undefined } = {}
 
   /** @param report what listeners throw, and errors that nobody listens to */
   constructor(report: (error: unknown) => void) {
@@ -88,7 +88,7 @@ export class Events {
   }
 
   has(name: keyof ClientEvents): boolean {
-    return this.#listeners.has(name)
+    return this.#listeners[name] !== undefined
   }
 
   on<Name extends keyof ClientEvents>(
@@ -97,12 +97,12 @@ export class Events {
     once: boolean,
   ): () => void {
     const registration: Registration = { listener: listener as Listener<never>, once }
-    this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), registration])
+    this.#listeners[name] = [...(this.#listeners[name] ?? []), registration]
     return () => this.#off(name, registration)
   }
 
   emit<Name extends keyof ClientEvents>(name: Name, event: ClientEvents[Name]): void {
-    const registrations = this.#listeners.get(name)
+    const registrations = this.#listeners[name]
     if (registrations === undefined) {
       if (name === 'error') this.#report((event as ClientEvents['error']).error)
       return
@@ -119,9 +119,8 @@ export class Events {
   }
 
   #off(name: keyof ClientEvents, registration: Registration): void {
-    const left = (this.#listeners.get(name) ?? []).filter((other) => other !== registration)
-    if (left.length > 0) this.#listeners.set(name, left)
-    else this.#listeners.delete(name)
+    const left = (this.#listeners[name] ?? []).filter((other) => other !== registration)
+    this.#listeners[name] = left.length > 0 ? left : undefined
   }
 }
 

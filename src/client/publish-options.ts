@@ -197,6 +197,15 @@ function propertiesOf5(given: unknown, rules: PropertyRules, version5: Version5)
   return checked
 }
 
+/** Nothing is said of a message but its topic and payload. */
+export const NO_OPTIONS: DeliveryOptions = Object.freeze({})
+
+/** Whether a message of `publishAll` has nothing but its topic and payload. */
+export function isBare(message: OutgoingMessage): boolean {
+  for (const name in message) if (name !== 'topic' && name !== 'payload') return false
+  return true
+}
+
 /** Every name in a message of `publishAll` is one that it may have. @throws UsageError */
 export function checkMessageNames(message: OutgoingMessage): void {
   for (const name in message) {

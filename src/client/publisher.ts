@@ -26,6 +26,7 @@ import { PayloadArena } from './payload-arena.ts'
 import {
   checkPublishOptions,
   checkSendOptions,
+  NO_OPTIONS,
   type DeliveryOptions,
   type PublishOptions,
   type PublishResult,
@@ -90,14 +91,8 @@ export class Publisher {
 
   /** QoS 0 without a promise. False: the network takes less than is written, wait for `drained()`. */
   send(topic: string, payload: Payload, options?: SendOptions): boolean {
-    const driver = this.#host.driver
-    if (options === undefined && driver?.connection.canSend && !this.#isPiledUp(driver)) {
-      const name = this.#names.encode(topic)
-      const bytes = payloadBytes(payload)
-      driver.connection.send(name.bytes, bytes, typeof bytes === 'string' ? utf8Length(bytes) : bytes.length)
-      driver.wrote()
-      return !driver.saturated
-    }
+    const { driver } = this.#host
+    if (options === undefined && this.#sendPlain(driver, topic, payload)) return !driver.saturated
     return this.#sendSlowly(topic, payload, options)
   }
 
@@ -110,11 +105,9 @@ export class Publisher {
 
   /** Takes a message for an owner of its own: `publishAll`. @throws UsageError, ConnectionError, ClosedError */
   take(topic: string, payload: Payload, options: DeliveryOptions, owner: DeliveryOwner): void {
-    if (!options.qos) {
+    if (options.qos) return this.#offer(this.#delivery(topic, payload, options, false), owner)
+    if (options !== NO_OPTIONS || !this.#sendPlain(this.#host.driver, topic, payload))
       this.#writeQos0(topic, payload, options)
-      return
-    }
-    this.#offer(this.#delivery(topic, payload, options, false), owner)
   }
 
   /**
@@ -211,12 +204,8 @@ export class Publisher {
   }
 
   #publishQos0(topic: string, payload: Payload, options: PublishOptions | undefined): Promise<PublishResult> {
-    const driver = this.#host.driver
-    if (options === undefined && driver?.connection.canSend && !this.#isPiledUp(driver)) {
-      const name = this.#names.encode(topic)
-      const bytes = payloadBytes(payload)
-      driver.connection.send(name.bytes, bytes, typeof bytes === 'string' ? utf8Length(bytes) : bytes.length)
-      driver.wrote()
+    const { driver } = this.#host
+    if (options === undefined && this.#sendPlain(driver, topic, payload)) {
       return this.#handedOver.promise(driver.connection.writtenOutput, topic)
     }
     if (driver === undefined && this.#options.queue.qos0 && this.#host.closedError === undefined) {
@@ -236,13 +225,23 @@ export class Publisher {
     return caller.promise
   }
 
+  /** QoS 0 and nothing else said of it, on a connection that has no limits: nothing but bytes is made. */
+  #sendPlain(driver: Driver | undefined, topic: string, payload: Payload): driver is Driver {
+    if (!driver?.connection.canSend || this.#isPiledUp(driver)) return false
+    const name = this.#names.encode(topic)
+    const bytes = payloadBytes(payload)
+    driver.connection.send(name.bytes, bytes, typeof bytes === 'string' ? utf8Length(bytes) : bytes.length)
+    driver.wrote()
+    return true
+  }
+
   /** The network takes so little that QoS 0, too, reaches the queue's limit. */
   #isPiledUp({ connection }: Driver): boolean {
     return connection.pendingOutput > this.#options.queue.maxBytes
   }
 
   #writeQos0(topic: string, payload: Payload, options: DeliveryOptions | undefined, lent = false): void {
-    const message = this.#outgoing(topic, payload, options ?? NO_OPTIONS, lent, false)
+    const message = this.#message(topic, payload, options ?? NO_OPTIONS, lent)
     options?.signal?.throwIfAborted()
     const { driver, closedError } = this.#host
     if (driver === undefined) throw closedError ?? notConnected()
@@ -293,7 +292,7 @@ export class Publisher {
   }
 
   #delivery(topic: string, payload: Payload, options: DeliveryOptions, lent: boolean): Delivery {
-    const delivery = new Delivery(this.#outgoing(topic, payload, options, lent, true), this.#host.now)
+    const delivery = this.#message(topic, payload, options, lent)
     delivery.timeout = options.timeout ?? this.#options.operationTimeout
     const { closedError } = this.#host
     options.signal?.throwIfAborted()
@@ -301,31 +300,29 @@ export class Publisher {
     return delivery
   }
 
-  #outgoing(topic: string, payload: Payload, options: DeliveryOptions, lent: boolean, outlives: boolean) {
+  /** @throws UsageError */
+  #message(topic: string, payload: Payload, options: DeliveryOptions, lent: boolean): Delivery {
     const name = this.#names.encode(topic)
     const properties = checkPublishOptions(options, this.#options.version5)
     const bytes = payloadBytes(payload)
-    const payloadSize = typeof bytes === 'string' ? utf8Length(bytes) : bytes.length
+    const isText = typeof bytes === 'string'
+    const payloadSize = isText ? utf8Length(bytes) : bytes.length
+    const { qos = 0, retain = false } = options
     const propertiesSize = publishPropertiesSize(properties, this.#options.version5 !== 'no')
     // What no packet can carry is refused here: when its turn came, nobody could be told.
-    publishLength(name.bytes.length, options.qos ?? 0, propertiesSize, payloadSize)
-    return {
-      name,
-      payload: typeof bytes === 'string' || lent || !outlives ? bytes : this.#arena.copy(bytes),
-      payloadSize,
-      qos: options.qos ?? 0,
-      retain: options.retain ?? false,
-      properties,
-      lent,
-    } as const
+    publishLength(name.bytes.length, qos, propertiesSize, payloadSize)
+    const message = { name, payload: bytes, payloadSize, qos, retain, properties, lent }
+    return new Delivery(message, this.#host.now, !lent && !isText)
   }
 
   #offer(delivery: Delivery, owner: DeliveryOwner): void {
     const { session } = this.#host
     delivery.owner = owner
     if (this.#outbox.hasRoom(session, delivery.name.bytes.length + delivery.payloadSize))
-      return this.#admit(delivery)
-    this.#offerWhenFull(delivery, session)
+      this.#admit(delivery)
+    else this.#offerWhenFull(delivery, session)
+    // It was not sent at once.
+    if (delivery.passing) delivery.move(this.#arena.copy(delivery.payload as Uint8Array), 0)
   }
 
   #offerWhenFull(delivery: Delivery, session: Session): void {
@@ -387,8 +384,6 @@ export class Publisher {
     return promise
   }
 }
-
-const NO_OPTIONS: DeliveryOptions = {}
 
 function notConnected(): ConnectionError {
   return new ConnectionError(

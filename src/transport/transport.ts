@@ -2,7 +2,8 @@
  * A byte stream to a broker, and how to get one. All that the client knows of the network.
  *
  * Ownership, the whole of it:
- * - Written chunks belong to the transport for good; nobody writes into them again.
+ * - Written chunks stay as they are for good: nobody writes into them again, the transport neither. A message that waits
+ *   for its acknowledgement may have its only copy there.
  * - Received chunks are *lent*: valid until `handleData` returns, when the receiver has copied what it keeps.
  *   With `kept: true` the memory is the receiver's, and nothing needs copying.
  * - After `handleEnd` nothing is called any more; it is called exactly once, also after `end()` and `destroy()`.

@@ -80,8 +80,9 @@ describeChromium(
   (chromium) => {
     const bridges = useBridges()
 
-    // Chromium takes some ten seconds to hold a page's timers back; whenever it wakes them, ours have rung before.
-    it('has timers in time, where its own are held back', async () => {
+    // Chromium takes some ten seconds to hold a page's timers back, and wakes them once a minute, which may be just
+    // then: another try is in another second of it.
+    it('has timers in time, where its own are held back', { retry: 2 }, async () => {
       const tab = await chromium().openTab(PROGRAM)
       await tab.call('setTimers', 13_000)
       await tab.hide()

@@ -220,7 +220,7 @@ function decodePieces(
 function keep(message: IncomingMessage, framer: Framer): IncomingMessage {
   if (!framer.kept) {
     const moved = framer.keep()
-    message.move(framer.bytes, moved)
+    message.move(framer.keptMemory, moved)
   }
   return message
 }

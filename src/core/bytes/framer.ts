@@ -5,9 +5,10 @@
  *                       │           └─ views on the chunk    │
  *     own buffer   [ start of A ]                      [ start of D ]     a copy only where a packet is split
  *
- * A chunk is *lent*: its owner fills it again once it has been pulled empty. `keep()` copies what is left of
- * it, once, when something in it must outlive that. The buffer of a split packet is made for that packet alone
- * and grows with the bytes that arrive, never with the length that a header claims.
+ * A chunk is *lent*: its owner fills it again once it has been pulled empty. `keep()` copies a packet that must
+ * outlive that, and in the same step as much of what is behind it as a cheap piece of memory holds. The buffer of a
+ * split packet is made for that packet alone and grows with the bytes that arrive, never with the length that a header
+ * claims.
  */
 
 import { malformed, ProtocolError } from '../errors.ts'
@@ -29,6 +30,11 @@ export class Framer {
   #chunk: Uint8Array = EMPTY
   #chunkKept = true
   #position = 0
+  /** A copy of the part of the lent chunk between two positions. */
+  #copy: Uint8Array = EMPTY
+  #copyMemory: ArrayBufferLike = EMPTY.buffer
+  #copyFrom = 0
+  #copyTo = 0
 
   #partial: Uint8Array = EMPTY
   #partialLength = 0
@@ -61,6 +67,7 @@ export class Framer {
       this.#chunkKept = kept
     }
     this.#position = 0
+    this.#dropCopy()
   }
 
   /** Moves on to the next whole packet; false when more bytes are needed. */
@@ -91,25 +98,43 @@ export class Framer {
     return true
   }
 
-  /**
-   * Makes the present packet and all behind it ours, by copying the rest of a lent chunk once. Returns by how
-   * much positions within the packet have moved.
-   */
+  /** The memory that the packet kept last lies in: asking its bytes for it costs as much as making a view. */
+  get keptMemory(): ArrayBufferLike {
+    return this.#copyMemory
+  }
+
+  /** Makes the present packet ours. Returns by how much it has moved to the front of its memory. */
   keep(): number {
     if (this.kept) return 0
-    const moved = this.start
-    if (this.bytes === this.#chunk) {
-      this.#chunk = this.bytes = this.bytes.slice(moved)
-      this.#chunkKept = true
-      this.#position -= moved
-    } else {
-      // What is behind it lies elsewhere since `keepRest` or `push`.
-      this.bytes = this.bytes.slice(moved, this.end)
-    }
+    const { byteOffset } = this.bytes
+    // What is behind the packet may lie elsewhere, since `keepRest` or `push`.
+    const moved = this.bytes === this.#chunk ? this.#keepInCopy() : this.#keepAlone()
     this.kept = true
+    this.start -= moved
     this.end -= moved
-    this.start = 0
-    return moved
+    return byteOffset + moved
+  }
+
+  #keepInCopy(): number {
+    if (this.start < this.#copyFrom || this.end > this.#copyTo) {
+      this.#copyFrom = this.start
+      this.#copyTo = Math.min(this.#chunk.length, Math.max(this.end, this.start + COPIED_AT_ONCE))
+      this.#setCopy(this.#chunk.slice(this.#copyFrom, this.#copyTo))
+    }
+    this.bytes = this.#copy
+    return this.#copyFrom
+  }
+
+  #keepAlone(): number {
+    this.bytes = this.bytes.slice(this.start, this.end)
+    this.#dropCopy()
+    this.#copyMemory = this.bytes.buffer
+    return this.start
+  }
+
+  #setCopy(copy: Uint8Array): void {
+    this.#copy = copy
+    this.#copyMemory = copy.buffer
   }
 
   /** Makes what has not been pulled ours: for a stop in the middle of a chunk. */
@@ -118,6 +143,12 @@ export class Framer {
     this.#chunk = this.#chunk.slice(this.#position)
     this.#position = 0
     this.#chunkKept = true
+    this.#dropCopy()
+  }
+
+  #dropCopy(): void {
+    this.#setCopy(EMPTY)
+    this.#copyFrom = this.#copyTo = 0
   }
 
   /** The chunk is empty or holds the start of a packet of `size` bytes, 0 when not known yet: put it by. */
@@ -226,3 +257,6 @@ function sizeOfHeader(length: number, bytes: Uint8Array, from: number): number {
 }
 
 const EMPTY = new Uint8Array(0)
+
+/** Larger pieces of memory come from the system, which takes many times as long as copying into them. */
+const COPIED_AT_ONCE = 65_536

@@ -229,10 +229,10 @@ describe('a slab', () => {
       write(out, 1_000, 1)
       if (out.bytes.length !== sizes.at(-1)) sizes.push(out.bytes.length)
     }
-    expect(sizes).toEqual([4_096, 8_192, 16_384, 32_768, 65_536, 131_072, 262_144])
+    expect(sizes).toEqual([4_096, 8_192, 16_384, 32_768, 65_536])
     takeAll(out)
-    write(out, 262_144, 1)
-    expect(out.bytes.length).toBe(262_144)
+    write(out, 65_536, 1)
+    expect(out.bytes.length).toBe(65_536)
     takeAll(out)
     write(out, 10, 1)
     takeAll(out)

@@ -4,10 +4,10 @@
  *     slab    [ handed out | handed out | written, not taken yet | free … ]
  *                                       ^ #start                 ^ position
  *
- * Packets are encoded into a slab; `take()` carves off what was written and hands it out for good. A slab is
- * never rewritten, so nobody can see bytes change under a pending write: a reused buffer would save nothing
- * measurable and is a real defect of one peer. When all is taken, the rest of the slab goes back to the
- * `Slabs`, which many connections share: an idle connection owns no memory.
+ * Packets are encoded into a slab; `take()` carves off what was written and hands it out for good. A slab is never
+ * rewritten, so nobody can see bytes change under a pending write, and a delivery needs no copy of its payload but the
+ * one that was written. When all is taken, the rest of the slab goes back to the `Slabs`, which many connections share:
+ * an idle connection owns no memory.
  */
 
 /** Slabs for all connections of a process: small ones first, larger ones while much is written. */
@@ -163,7 +163,8 @@ export class OutputBuffer {
 }
 
 const SMALLEST_SLAB = 4_096
-const LARGEST_SLAB = 262_144
+/** Larger pieces of memory come from the system, which takes many times as long as writing into them. */
+const LARGEST_SLAB = 65_536
 /** Bytes that leave in one chunk at most, and of the parts of what is larger. */
 const LARGEST_WHOLE = 131_072
 const PART = 65_536

@@ -13,12 +13,19 @@ import { readUtf8 } from './utf8.ts'
 
 export class PacketReader {
   bytes: Uint8Array = EMPTY
+  /** The memory that `bytes` are a view of, from the byte `offset`: asking a view for it costs as much as making one. */
+  buffer: ArrayBufferLike = EMPTY.buffer
+  offset = 0
   position = 0
   end = 0
 
   /** Points the cursor at a packet's body. */
   open(bytes: Uint8Array, start: number, end: number): this {
-    this.bytes = bytes
+    if (bytes !== this.bytes) {
+      this.bytes = bytes
+      this.buffer = bytes.buffer
+      this.offset = bytes.byteOffset
+    }
     this.position = start
     this.end = end
     return this

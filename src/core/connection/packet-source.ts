@@ -82,9 +82,10 @@ export class PacketSource {
 
   /** Makes the present packet's chunk ours, for a message that outlives it. */
   keep(message: IncomingMessage): void {
-    if (message.bytes !== this.#framer.bytes || this.#framer.kept) return
+    // One that was kept before lies in memory of its own.
+    if (this.#framer.kept || message.buffer !== this.#reader.buffer) return
     const moved = this.#framer.keep()
-    message.move(this.#framer.bytes, moved)
+    message.move(this.#framer.keptMemory, moved)
   }
 
   /** Makes what has not been decoded ours, for a stop in the middle of a chunk. */

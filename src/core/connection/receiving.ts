@@ -62,7 +62,7 @@ export class Receiving {
     message.connection = this.#connection
     if (qos === 2) return this.#handleQos2(message)
     this.#checkReceiveMaximum()
-    message.sequence = this.#pubacks.arrive()
+    message.place = this.#pubacks.arrive()
     return message
   }
 
@@ -88,11 +88,11 @@ export class Receiving {
   acknowledge(message: IncomingMessage, reasonCode: number, isConnected: boolean, session: Session): void {
     if (message.qos === 1) {
       if (isConnected && message.connection === this.#connection) {
-        this.#pubacks.finish(message.sequence, message.packetId, reasonCode)
+        this.#pubacks.finish(message.place, message.packetId, reasonCode)
       }
       return
     }
-    const reception = session.handle(message.packetId, message.serial, reasonCode)
+    const reception = session.handle(message.packetId, message.place, reasonCode)
     if (reception === undefined) return
     if (isConnected && reception.connection === this.#connection) {
       this.#pubrecs.finish(reception.sequence, reception, reasonCode)
@@ -112,7 +112,7 @@ export class Receiving {
       this.#openQos2 += 1
     }
     const reception = open ?? this.#session.receive(message.packetId)
-    if (open === undefined) message.serial = reception.message
+    if (open === undefined) message.place = reception.message
     // A handler that runs still owes PUBREC in its first place; a repeat that was answered takes a new one.
     if (repeated && !reception.handled) return undefined
     reception.connection = this.#connection

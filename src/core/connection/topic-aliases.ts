@@ -33,7 +33,6 @@ export class InboundAliases {
     }
     const name = this.#topics.get(alias)
     if (name === undefined) throw violation(`a PUBLISH has no topic, and its topic alias ${alias} is unknown`)
-    message.topic = name.text
     message.name = name
   }
 }

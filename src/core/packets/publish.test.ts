@@ -112,7 +112,7 @@ describe('a message that came', () => {
     const one = message(bytes)
     expect(one.payload.buffer).toBe(bytes.buffer)
     const moved = bytes.slice(5)
-    one.move(moved, 5)
+    one.move(moved.buffer, 5)
     expect(one.payload.buffer).toBe(moved.buffer)
     expect(toHex(one.payload)).toBe('ef bb bf c3 a9 ff')
   })

@@ -101,53 +101,69 @@ export function encodePublish(
   }
 }
 
-/** A PUBLISH as it came, and the Message that a handler gets. */
+/**
+ * A PUBLISH as it came, and the Message that a handler gets. There may be ten million a second: it has few fields, and
+ * tells the rest from them.
+ */
 export class IncomingMessage implements PublishPacket {
-  readonly type = 'publish' as const
-  topic: string
-  readonly qos: QoS
-  readonly retain: boolean
-  readonly dup: boolean
   readonly packetId: number
   readonly properties: Properties | undefined
 
-  // For the machine: the topic's entry, where the payload lies, and which acknowledgement is due: the place in line
-  // on its connection, and at QoS 2 the exchange within its session.
+  // For the machine: the topic's entry; the memory, and the bytes of it that are the payload; the connection that it
+  // came by; its place in the line of PUBACKs, at QoS 2 the exchange within its session.
   name: ReceivedTopic
-  bytes: Uint8Array
+  buffer: ArrayBufferLike
   start: number
   end: number
-  sequence = 0
   connection = 0
-  serial = 0
+  place = 0
   /** Set by the client when the handler has to acknowledge. */
   acknowledger: ((message: IncomingMessage, reasonCode: number) => void) | undefined = undefined
 
+  readonly #flags: number
   #payload: Uint8Array | undefined = undefined
 
+  /** @param flags the low four bits of the first byte */
   constructor(
     name: ReceivedTopic,
     flags: number,
     packetId: number,
     properties: Properties | undefined,
-    bytes: Uint8Array,
+    buffer: ArrayBufferLike,
     start: number,
     end: number,
   ) {
-    this.topic = name.text
-    this.qos = ((flags >> 1) & 3) as QoS
-    this.retain = (flags & RETAIN_FLAG) !== 0
-    this.dup = (flags & DUP_FLAG) !== 0
+    this.name = name
+    this.#flags = flags
     this.packetId = packetId
     this.properties = properties
-    this.name = name
-    this.bytes = bytes
+    this.buffer = buffer
     this.start = start
     this.end = end
   }
 
+  get type(): 'publish' {
+    return 'publish'
+  }
+
+  get topic(): string {
+    return this.name.text
+  }
+
+  get qos(): QoS {
+    return ((this.#flags >> 1) & 3) as QoS
+  }
+
+  get retain(): boolean {
+    return (this.#flags & RETAIN_FLAG) !== 0
+  }
+
+  get dup(): boolean {
+    return (this.#flags & DUP_FLAG) !== 0
+  }
+
   get payload(): Uint8Array {
-    return (this.#payload ??= this.bytes.subarray(this.start, this.end))
+    return (this.#payload ??= new Uint8Array(this.buffer, this.start, this.end - this.start))
   }
 
   /** The payload as UTF-8 text; ill-formed bytes become U+FFFD. */
@@ -166,21 +182,18 @@ export class IncomingMessage implements PublishPacket {
   }
 
   /** The payload lies elsewhere now. */
-  move(bytes: Uint8Array, by: number): void {
-    this.bytes = bytes
+  move(buffer: ArrayBufferLike, by: number): void {
+    this.buffer = buffer
     this.start -= by
     this.end -= by
     this.#payload = undefined
   }
 
-  /** Copies the payload when its buffer is much larger, so that a message that waits does not pin it. */
+  /** Copies the payload when its memory is much larger, so that a message that waits does not pin it. */
   detach(): void {
-    const size = this.end - this.start
-    if (this.bytes.length <= 1_024 || this.bytes.length < 4 * size) return
-    this.bytes = this.bytes.slice(this.start, this.end)
-    this.start = 0
-    this.end = size
-    this.#payload = undefined
+    const { byteLength } = this.buffer
+    if (byteLength <= 1_024 || byteLength < 4 * (this.end - this.start)) return
+    this.move(this.payload.slice().buffer, this.start)
   }
 }
 
@@ -218,7 +231,8 @@ export function decodePublish(
       ? violation('a PUBLISH has neither a topic nor a Topic Alias')
       : malformed('a PUBLISH has an empty topic [3.1.1 MQTT-4.7.3-1]')
   }
-  return new IncomingMessage(name, flags, packetId, properties, reader.bytes, reader.position, reader.end)
+  const { buffer, offset, position, end } = reader
+  return new IncomingMessage(name, flags, packetId, properties, buffer, offset + position, offset + end)
 }
 
 function readPublishProperties(reader: PacketReader): Properties | undefined {

@@ -177,7 +177,7 @@ describe('a stream', () => {
             if (!chosen(keep)) return void received.push(plain(packet))
             if (framer.kept) viewsKept += 1
             const moved = framer.keep()
-            if (moved > 0 || packet.bytes !== framer.bytes) packet.move(framer.bytes, moved)
+            if (moved > 0 || packet.buffer !== framer.bytes.buffer) packet.move(framer.bytes.buffer, moved)
             keptMessages += 1
             received.push(packet)
           }

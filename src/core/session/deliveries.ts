@@ -32,12 +32,16 @@ export class Delivery implements OutgoingPublish {
   /** Deliveries are pulled as events when they have settled. */
   readonly type = 'delivery' as const
   readonly name: TopicName
-  payload: Uint8Array | string
   readonly payloadSize: number
   readonly qos: QoS
   readonly retain: boolean
   readonly properties: Properties | undefined
   lent: boolean
+  /** The payload is its caller's until `publish` returns: it is in the output by then, or is copied. */
+  passing: boolean
+  /** Where the payload lies, and at which byte. */
+  #memory: Uint8Array | string
+  #start = 0
 
   state: DeliveryState = 'queued'
   /** 0 until one is bound. */
@@ -69,9 +73,10 @@ export class Delivery implements OutgoingPublish {
   previous: Delivery | undefined = undefined
   next: Delivery | undefined = undefined
 
-  constructor(message: OutgoingPublish, now: number) {
+  constructor(message: OutgoingPublish, now: number, passing = false) {
     this.name = message.name
-    this.payload = message.payload
+    this.#memory = message.payload
+    this.passing = passing
     this.payloadSize = message.payloadSize
     this.qos = message.qos
     this.retain = message.retain
@@ -80,11 +85,26 @@ export class Delivery implements OutgoingPublish {
     this.createdAt = now
   }
 
-  /** Copies a payload that was lent: the caller will get it back before the delivery settles. */
+  get payload(): Uint8Array | string {
+    const memory = this.#memory
+    if (typeof memory === 'string' || memory.length === this.payloadSize) return memory
+    return memory.subarray(this.#start, this.#start + this.payloadSize)
+  }
+
+  /** The payload lies there now, for good. */
+  move(memory: Uint8Array, start: number): void {
+    this.#memory = memory
+    this.#start = start
+    this.passing = this.lent = false
+  }
+
+  /** Copies a payload that is not in memory of its own: a long wait is not to pin, or trust, that of others. */
   own(): void {
-    if (!this.lent) return
+    const { payload } = this
     // Not by `slice`: that of a Buffer is a view.
-    if (typeof this.payload !== 'string') this.payload = new Uint8Array(this.payload)
+    if (typeof payload !== 'string' && (this.lent || payload !== this.#memory)) {
+      this.move(new Uint8Array(payload), 0)
+    }
     this.lent = false
   }
 }
