@@ -246,7 +246,9 @@ export class Publishing {
       return undefined
     }
     if (holder.type !== 'delivery' || holder.qos !== qos) {
-      throw violation(`${type} came for the packet identifier ${packetId}, which belongs to something else`)
+      const owner =
+        holder.type === 'delivery' ? `a PUBLISH of QoS ${holder.qos}` : 'a SUBSCRIBE or UNSUBSCRIBE'
+      throw violation(`${type} came for the packet identifier ${packetId}, which belongs to ${owner}`)
     }
     return holder
   }

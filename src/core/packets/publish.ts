@@ -123,6 +123,16 @@ export class IncomingMessage implements PublishPacket {
   readonly #flags: number
   #payload: Uint8Array | undefined = undefined
 
+  static {
+    // What `console.log` shows in Node and Bun: not how a message is kept.
+    Object.defineProperty(this.prototype, Symbol.for('nodejs.util.inspect.custom'), {
+      value(this: IncomingMessage) {
+        const { topic, payload, qos, retain, dup, packetId, properties } = this
+        return { topic, payload, qos, retain, dup, packetId, properties }
+      },
+    })
+  }
+
   /** @param flags the low four bits of the first byte */
   constructor(
     name: ReceivedTopic,
