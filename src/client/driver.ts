@@ -28,8 +28,8 @@ export interface DriverOwner {
   handleGone(driver: Driver): void
 }
 
-/** Output is written at once when this many bytes have gathered. */
-const FLUSH_AT = 65_536
+/** Full chunks are written at once when they have this many bytes. */
+const FLUSH_AT = 32_768
 
 /** After DISCONNECT the peer has this long to close, ms; rule 6. */
 const CLOSE_TIMEOUT = 2_000
@@ -133,13 +133,13 @@ export class Driver implements TransportReceiver {
   /** The connection was asked for something: events and output follow, soon or after this turn. */
   touched(): void {
     if (this.#pumping) return
-    if (this.connection.pendingOutput >= FLUSH_AT && !this.#saturated) this.#flush()
+    if (this.connection.output.full >= FLUSH_AT && !this.#saturated) this.#flush(true)
     if (!this.#scheduled) this.#schedule()
   }
 
   /** The same for a QoS 0 publish, of which there may be millions. */
   wrote(): void {
-    if (this.connection.pendingOutput >= FLUSH_AT && !this.#saturated && !this.#pumping) this.#flush()
+    if (this.connection.output.full >= FLUSH_AT && !this.#saturated && !this.#pumping) this.#flush(true)
     if (!this.#scheduled && !this.#pumping) this.#schedule()
   }
 
@@ -225,11 +225,12 @@ export class Driver implements TransportReceiver {
     }
   }
 
-  #flush(): void {
+  /** @param onlyFull in the middle of a turn: the network works meanwhile */
+  #flush(onlyFull = false): void {
     const { connection } = this
     this.#owner.handleRecords()
     while (!this.#saturated && !this.#ended) {
-      const chunk = connection.nextOutput()
+      const chunk = connection.nextOutput(onlyFull)
       if (chunk === undefined) break
       this.#saturated = !this.#transport.write(chunk)
     }

@@ -118,7 +118,7 @@ export class Publisher {
   handedOver(topic?: string): Promise<PublishResult> {
     const { driver } = this.#host
     if (driver === undefined) return Promise.reject(notConnected())
-    return this.#handedOver.promise(driver.connection.writtenOutput, topic)
+    return this.#handedOver.promise(driver.connection.output.written, topic)
   }
 
   /** Whether one more message can be taken without waiting; a closed client turns it away at once. */
@@ -158,7 +158,7 @@ export class Publisher {
   }
 
   handleFlushed(driver: Driver): void {
-    this.#handedOver.handleFlushed(driver.connection.takenOutput)
+    this.#handedOver.handleFlushed(driver.connection.output.taken)
     if (!driver.saturated) for (const resolve of this.#draining.splice(0)) resolve()
     if (this.#outbox.waiting > 0) this.#outbox.handleRoom(this.#host.session)
   }
@@ -206,7 +206,7 @@ export class Publisher {
   #publishQos0(topic: string, payload: Payload, options: PublishOptions | undefined): Promise<PublishResult> {
     const { driver } = this.#host
     if (options === undefined && this.#sendPlain(driver, topic, payload)) {
-      return this.#handedOver.promise(driver.connection.writtenOutput, topic)
+      return this.#handedOver.promise(driver.connection.output.written, topic)
     }
     if (driver === undefined && this.#options.queue.qos0 && this.#host.closedError === undefined) {
       return this.#publishDelivery(topic, payload, options ?? {})
@@ -237,7 +237,7 @@ export class Publisher {
 
   /** The network takes so little that QoS 0, too, reaches the queue's limit. */
   #isPiledUp({ connection }: Driver): boolean {
-    return connection.pendingOutput > this.#options.queue.maxBytes
+    return connection.output.pending > this.#options.queue.maxBytes
   }
 
   #writeQos0(topic: string, payload: Payload, options: DeliveryOptions | undefined, lent = false): void {
@@ -254,12 +254,12 @@ export class Publisher {
   #untilWritten(topic?: string): Promise<PublishResult> {
     const { driver } = this.#host
     if (driver === undefined) return this.handedOver(topic)
-    const { writtenOutput } = driver.connection
-    if (driver.written >= writtenOutput) return Promise.resolve(HANDED_OVER)
+    const { written } = driver.connection.output
+    if (driver.written >= written) return Promise.resolve(HANDED_OVER)
     driver.onWritten = (total) => {
       if (driver === this.#host.driver) this.#written.handleFlushed(total)
     }
-    return this.#written.promise(writtenOutput, topic)
+    return this.#written.promise(written, topic)
   }
 
   #sendSlowly(topic: string, payload: Payload, options: SendOptions | undefined): boolean {

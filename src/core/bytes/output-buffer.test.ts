@@ -65,7 +65,7 @@ describe('packets on their way out', () => {
     const expected = concat(filled(10, 1), filled(1_000_000, 2), filled(10, 3))
     expect(Buffer.compare(concat(...chunks), expected)).toBe(0)
     expect(Math.max(...chunks.map(({ length }) => length))).toBeLessThanOrEqual(131_072)
-    const large = chunks.filter(({ length }) => length === 65_536)
+    const large = chunks.filter(({ length }) => length === 65_472)
     expect(large.length).toBeGreaterThanOrEqual(13)
     expect(new Set(large.map(({ buffer }) => buffer)).size).toBe(1)
   })
@@ -75,10 +75,10 @@ describe('packets on their way out', () => {
     write(out, 10, 1)
     out.append(filled(300_000, 2))
     const parts = [out.take(), out.take()]
-    expect(parts.map((part) => part?.length)).toEqual([10, 65_536])
+    expect(parts.map((part) => part?.length)).toEqual([10, 65_472])
     out.putFirst(filled(2, 3))
     const rest = concat(...chunksOf(out))
-    expect(Buffer.compare(rest, concat(filled(300_000 - 65_536, 2), filled(2, 3)))).toBe(0)
+    expect(Buffer.compare(rest, concat(filled(300_000 - 65_472, 2), filled(2, 3)))).toBe(0)
   })
 })
 
@@ -221,6 +221,18 @@ describe('a slab', () => {
     expect(chunks[0]?.buffer).not.toBe(chunks[1]?.buffer)
   })
 
+  test('that nothing can be added to may leave while the next is being filled', () => {
+    const out = new OutputBuffer(new Slabs())
+    write(out, 4_000, 1)
+    expect([out.full, out.takeFull(), out.pending]).toEqual([0, undefined, 4_000])
+    write(out, 4_000, 2)
+    expect([out.full, out.pending]).toEqual([4_000, 8_000])
+    expect(out.takeFull()).toEqual(filled(4_000, 1))
+    expect([out.full, out.takeFull(), out.pending, out.taken]).toEqual([0, undefined, 4_000, 4_000])
+    write(out, 10, 3)
+    expect(out.take()).toEqual(concat(filled(4_000, 2), filled(10, 3)))
+  })
+
   test('is small at first, larger while much is written within a turn, and small again after', () => {
     const slabs = new Slabs()
     const out = new OutputBuffer(slabs)
@@ -229,10 +241,10 @@ describe('a slab', () => {
       write(out, 1_000, 1)
       if (out.bytes.length !== sizes.at(-1)) sizes.push(out.bytes.length)
     }
-    expect(sizes).toEqual([4_096, 8_192, 16_384, 32_768, 65_536])
+    expect(sizes).toEqual([4_096, 8_192, 16_384, 32_768, 65_472])
     takeAll(out)
-    write(out, 65_536, 1)
-    expect(out.bytes.length).toBe(65_536)
+    write(out, 65_472, 1)
+    expect(out.bytes.length).toBe(65_472)
     takeAll(out)
     write(out, 10, 1)
     takeAll(out)

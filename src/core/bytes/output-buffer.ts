@@ -47,7 +47,18 @@ interface Chunk {
   readonly endsPacket: boolean
 }
 
-export class OutputBuffer {
+/** Numbers of bytes. */
+export interface OutputCounts {
+  /** Written and not taken yet. */
+  readonly pending: number
+  /** Of these, the ones in chunks to which nothing can be added. */
+  readonly full: number
+  /** Since the beginning. */
+  readonly written: number
+  readonly taken: number
+}
+
+export class OutputBuffer implements OutputCounts {
   /** The slab and the position at which the next packet is written, after `reserve`. */
   bytes: Uint8Array = EMPTY
   position = 0
@@ -63,17 +74,18 @@ export class OutputBuffer {
     this.#slabs = slabs
   }
 
-  /** Bytes written and not taken yet. */
   get pending(): number {
     return this.#chunkBytes + this.position - this.#start
   }
 
-  /** Bytes written since the beginning. */
+  get full(): number {
+    return this.#chunkBytes
+  }
+
   get written(): number {
     return this.#taken + this.#chunkBytes + this.position - this.#start
   }
 
-  /** Bytes taken since the beginning. */
   get taken(): number {
     return this.#taken
   }
@@ -112,10 +124,17 @@ export class OutputBuffer {
   take(): Uint8Array | undefined {
     if (this.position - this.#start > LARGEST_WHOLE) this.#seal()
     const chunk = this.#chunks.length > 0 ? this.#takeSealed() : this.#carve()
-    if (chunk === undefined) {
-      this.#release()
-      return undefined
-    }
+    if (chunk === undefined) this.#release()
+    return this.#count(chunk)
+  }
+
+  /** The next chunk to which nothing can be added. */
+  takeFull(): Uint8Array | undefined {
+    return this.#count(this.#chunks.length > 0 ? this.#takeSealed() : undefined)
+  }
+
+  #count(chunk: Uint8Array | undefined): Uint8Array | undefined {
+    if (chunk === undefined) return undefined
     this.#taken += chunk.length
     this.#burst += chunk.length
     return chunk
@@ -124,8 +143,8 @@ export class OutputBuffer {
   #takeSealed(): Uint8Array {
     const { bytes } = this.#chunks[0] as Chunk
     const isLarge = bytes.length > LARGEST_WHOLE
-    const part = isLarge ? bytes.subarray(0, PART) : bytes
-    if (isLarge) this.#chunks[0] = { bytes: bytes.subarray(PART), endsPacket: true }
+    const part = isLarge ? bytes.subarray(0, LARGEST_SLAB) : bytes
+    if (isLarge) this.#chunks[0] = { bytes: bytes.subarray(LARGEST_SLAB), endsPacket: true }
     else this.#chunks.shift()
     this.#chunkBytes -= part.length
     return part
@@ -163,11 +182,13 @@ export class OutputBuffer {
 }
 
 const SMALLEST_SLAB = 4_096
-/** Larger pieces of memory come from the system, which takes many times as long as writing into them. */
-const LARGEST_SLAB = 65_536
-/** Bytes that leave in one chunk at most, and of the parts of what is larger. */
+/**
+ * Larger pieces of memory come from the system, which takes many times as long as writing into them. And the local
+ * network carries 65,483 bytes at once: a byte more costs as much as all of them.
+ */
+const LARGEST_SLAB = 65_472
+/** Bytes that leave in one chunk at most; what is larger leaves in parts of the largest slab's size. */
 const LARGEST_WHOLE = 131_072
-const PART = 65_536
 const EMPTY = new Uint8Array(0)
 
 function powerOfTwo(value: number): number {

@@ -10,6 +10,7 @@
  * at once. A new network connection is a new object: there is no reset.
  */
 
+import type { OutputCounts } from '../bytes/output-buffer.ts'
 import { MqttError, ProtocolError, violation } from '../errors.ts'
 import { Fifo } from '../fifo.ts'
 import type { Codec } from '../packets/codec.ts'
@@ -38,6 +39,8 @@ export class Connection {
   /** The session that goes on to the next connection; another one once the server has lost it. */
   session: Session
   settings: NegotiatedSettings | undefined = undefined
+  /** How many bytes wait for `nextOutput`, and were written and pulled so far. */
+  readonly output: OutputCounts
   readonly #codec: Codec
   readonly #options: ConnectionOptions
   readonly #source: PacketSource
@@ -64,6 +67,7 @@ export class Connection {
     this.#now = now
     this.#source = new PacketSource(codec, options)
     this.#writer = new PacketWriter(codec, options.slabs, options.traffic)
+    this.output = this.#writer.buffer
     this.#state = connect.properties?.authenticationMethod === undefined ? 'connecting' : 'authenticating'
     this.#durable = new DurableOutput(session.journal, (output) => this.#encodeStored(output))
     this.#asking = this.#ask(0, Infinity)
@@ -73,20 +77,6 @@ export class Connection {
 
   get state(): ConnectionState {
     return this.#state
-  }
-
-  /** Bytes that wait for `nextOutput`. */
-  get pendingOutput(): number {
-    return this.#writer.buffer.pending
-  }
-
-  /** Bytes written since the beginning, and those of them that were pulled by `nextOutput`. */
-  get writtenOutput(): number {
-    return this.#writer.buffer.written
-  }
-
-  get takenOutput(): number {
-    return this.#writer.buffer.taken
   }
 
   /** Whether an answer of the server is awaited, which would be lost sight of if reading stopped, rule 31. */
@@ -325,10 +315,10 @@ export class Connection {
     return this.session.journal?.nextRecords()
   }
 
-  /** A chunk to write; yours for good. */
-  nextOutput(): Uint8Array | undefined {
-    this.#pump()
-    const chunk = this.#writer.buffer.take()
+  /** A chunk to write; yours for good. `onlyFull`: if nothing can be added to it. */
+  nextOutput(onlyFull = false): Uint8Array | undefined {
+    if (!onlyFull) this.#pump()
+    const chunk = onlyFull ? this.#writer.buffer.takeFull() : this.#writer.buffer.take()
     if (chunk === undefined) return undefined
     this.#options.traffic.bytesOut += chunk.length
     this.#asking.keepAlive.handleSent(this.#now)
