@@ -2,10 +2,15 @@
 //
 // An adapter is a module in clients/ that exports
 //
-//   connect({ port, version, qos, window })  → connection; `version` is '3.1.1' or '5'
+//   connect({ port, url, ca, version, clientId, qos, window })  → connection
+//       `version` is '3.1.1' or '5'; a `url` takes the place of the port, with a TLS certificate to trust in `ca`
+//   connectMany({ port, version, count, atOnce })
+//       as many connections, `atOnce` at most on their way; resolves when all are there (studies/idle.mjs)
 //
 // and whose connection has
 //
+//   publish(topic, payload, qos, done)
+//       publishes one message and calls `done` at its completion
 //   publishMany({ count, qos, payload, topics, window, mode })
 //       publishes `count` messages, the topics in turn, at most `window` of them outstanding; resolves when the
 //       client itself has said of each QoS 1 or 2 message that it is acknowledged. Of QoS 0 messages, the last one
@@ -24,8 +29,10 @@
 // receiving run from the last message of the warm-up, which the peer sends as part of the same stream, to the peer's
 // closing message. CPU time is that of the whole process, all threads, between the same two moments.
 
+import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { filter, payloadOf, topicNames } from './packets.mjs'
+import { stopwatch } from './stopwatch.mjs'
 
 const { values } = parseArgs({
   options: Object.fromEntries(
@@ -42,20 +49,16 @@ const { values } = parseArgs({
       'warmup',
       'mode',
       'ring',
+      'url',
+      'ca',
     ].map((name) => [name, { type: 'string' }]),
   ),
 })
 const numbers = ['port', 'qos', 'payload', 'topics', 'window', 'count', 'warmup', 'ring']
-const run = { ...values, ...Object.fromEntries(numbers.map((name) => [name, Number(values[name] ?? 0)])) }
-
-const stopwatch = () => {
-  const cpu = process.cpuUsage()
-  const start = process.hrtime.bigint()
-  return () => {
-    const seconds = Number(process.hrtime.bigint() - start) / 1e9
-    const used = process.cpuUsage(cpu)
-    return { seconds, cpu: (used.user + used.system) / 1e6 }
-  }
+const run = {
+  ...values,
+  ...(values.ca && { ca: readFileSync(values.ca) }),
+  ...Object.fromEntries(numbers.map((name) => [name, Number(values[name] ?? 0)])),
 }
 
 const publish = async (connection) => {
@@ -92,7 +95,8 @@ const receive = (connection) =>
     const onCount = (count) => {
       if (count >= mark) reach()
     }
-    connection.receive({ ...run, filter, onMessage, onCount }).catch(reject)
+    const subscribed = () => process.stdout.write('{"subscribed":true}\n')
+    connection.receive({ ...run, filter, onMessage, onCount }).then(subscribed, reject)
   })
 
 /** Every message was handed over whole: its topic's last letter and its payload's first and length add up. */

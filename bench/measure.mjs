@@ -1,5 +1,5 @@
-// One run: a fresh peer on core 1, a fresh client on core 0, both ended when it is over. A run counts only when the
-// peer has seen exactly what the client says it did.
+// One run of a workload: a fresh peer on core 1, a fresh client on core 0, both ended when it is over. A run counts only
+// when the peer has seen exactly what the client says it did. And one round of a study, which does the same its own way.
 
 import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -18,7 +18,26 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exi
 
 export const pinned = cpus().length > 1 && process.platform === 'linux'
 
-/** Starts a process on one core; with `priority` in a scheduling group of its own, ahead of everything else. */
+const lastLine = (output) => JSON.parse(output.trim().split('\n').at(-1))
+
+/** What a process printed last; why it failed is an error. */
+const resultOf = ({ code, signal, output, errors }) => {
+  if (code === 0) return lastLine(output)
+  const lines = errors.split('\n').filter((line) => /\S/.test(line))
+  const said = lines.find((line) => /Error/.test(line)) ?? lines.at(-1)
+  throw new Error(signal ? `ended by ${signal}` : (said ?? `exit code ${code}`))
+}
+
+/**
+ * Starts a process on one core; with `priority` in a scheduling group of its own, ahead of everything else. It is killed
+ * after `limit` ms. All promises of what is returned may be asked for late and more than once:
+ *
+ *   said(pattern)   the first match in what it prints, on either stream; an error when it ends without
+ *   line()          the first line of JSON that it prints
+ *   result()        the last line that it prints, which is JSON, when it has ended well; else the error
+ *   counts()        the same, however it has ended
+ *   stop()          ends it; resolves when it has ended
+ */
 const start = (core, command, parameters, { priority, limit }) => {
   const [program, ...rest] = pinned
     ? ['taskset', '-c', String(core), command, ...parameters]
@@ -43,18 +62,29 @@ const start = (core, command, parameters, { priority, limit }) => {
       resolve({ code, signal, output, errors })
     })
   })
-  return { child, ended }
-}
-
-const firstLine = ({ child, ended }) =>
-  new Promise((resolve, reject) => {
-    let text = ''
-    child.stdout.on('data', (chunk) => {
-      text += chunk
-      if (text.includes('\n')) resolve(JSON.parse(text.slice(0, text.indexOf('\n'))))
+  ended.catch(() => {})
+  const said = (pattern) =>
+    new Promise((resolve, reject) => {
+      const look = () => {
+        const match = pattern.exec(output) ?? pattern.exec(errors)
+        if (match) resolve(match)
+      }
+      child.stdout.on('data', look)
+      child.stderr.on('data', look)
+      ended.then(() => reject(new Error(`${command} ended: ${errors.trim()}`)), reject)
+      look()
     })
-    ended.then(({ errors }) => reject(new Error(`the peer ended: ${errors.trim()}`)), reject)
-  })
+  return {
+    said,
+    line: async () => JSON.parse((await said(/^\{.*\}(?=\n)/m))[0]),
+    result: async () => resultOf(await ended),
+    counts: async () => lastLine((await ended).output),
+    stop: async () => {
+      child.kill()
+      await ended.catch(() => {})
+    },
+  }
+}
 
 const flags = (values) => Object.entries(values).flatMap(([name, value]) => [`--${name}`, String(value)])
 
@@ -105,7 +135,7 @@ export const measure = async ({
   const peer = start(PEER_CORE, `${here}build/peer`, role === 'publish' ? ['sink'] : source, how)
   const base = { count, warmup, window }
   try {
-    const { port, ring } = await firstLine(peer)
+    const { port, ring } = await peer.line()
     const [command, ...parameters] = clientCommand(id, family, node)
     const settings = {
       role,
@@ -121,19 +151,10 @@ export const measure = async ({
       ...(mode ? { mode } : {}),
     }
     const client = start(CLIENT_CORE, command, [...parameters, ...flags(settings)], how)
-    const result = await client.ended
-    if (result.code !== 0) {
-      const lines = result.errors.split('\n').filter((line) => /\S/.test(line))
-      const said = lines.find((line) => /Error/.test(line)) ?? lines.at(-1)
-      return {
-        ...base,
-        error: result.signal ? `ended by ${result.signal}` : (said ?? `exit code ${result.code}`),
-      }
-    }
-    const counts = JSON.parse((await peer.ended).output.trim().split('\n').at(-1))
+    const { seconds, cpu, rss } = await client.result()
+    const counts = await peer.counts()
     const wrong = disagreement(workload, total, counts)
     if (wrong) return { ...base, error: wrong }
-    const { seconds, cpu, rss } = JSON.parse(result.output.trim().split('\n').at(-1))
     return {
       ...base,
       seconds,
@@ -146,7 +167,28 @@ export const measure = async ({
   } catch (error) {
     return { ...base, error: error.message }
   } finally {
-    peer.child.kill()
-    await peer.ended.catch(() => {})
+    await peer.stop()
+  }
+}
+
+/** One round of a study (studies/index.mjs) for one client: its figures or { error }. Ends everything it has started. */
+export const measureStudy = async (study, { priority, limit, ...given }) => {
+  const started = []
+  const startOn = (core, command, parameters, settings) => {
+    const process = start(core, command, [...parameters, ...flags(settings)], { priority, limit })
+    started.push(process)
+    return process
+  }
+  try {
+    return await study.measure({
+      ...given,
+      startPeer: (command, parameters = [], settings = {}) =>
+        startOn(PEER_CORE, command, parameters, settings),
+      startClient: (parameters, settings = {}) => startOn(CLIENT_CORE, given.node, parameters, settings),
+    })
+  } catch (error) {
+    return { error: error.message }
+  } finally {
+    await Promise.all(started.map((process) => process.stop()))
   }
 }

@@ -4,6 +4,7 @@
 
 import { spawnSync } from 'node:child_process'
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -13,6 +14,7 @@ import {
   rmSync,
   statSync,
 } from 'node:fs'
+import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
@@ -91,16 +93,17 @@ const packAndUnpack = (folder) => {
   if (!packed.ok || !tarball) return `npm pack failed:\n    ${lastLines(packed.output)}`
   const unpacked = run('tar', ['-xzf', `${folder}/${tarball}`, '-C', folder])
   if (!unpacked.ok) return `the tarball could not be unpacked: ${lastLines(unpacked.output)}`
-  const { dependencies = {} } = JSON.parse(readFileSync(`${folder}/package/package.json`, 'utf8'))
-  const names = Object.keys(dependencies)
-  if (names.length > 0) return `it has dependencies, which are not installed here: ${names.join(', ')}`
   if (!existsSync(`${folder}/package/dist/index.js`)) return 'the package has no dist/index.js yet'
+  const { dependencies = {} } = JSON.parse(readFileSync(`${folder}/package/package.json`, 'utf8'))
+  for (const name of Object.keys(dependencies)) {
+    cpSync(`${root}node_modules/${name}`, `${folder}/package/node_modules/${name}`, { recursive: true })
+  }
   rmSync(installed, { recursive: true, force: true })
   renameSync(`${folder}/package`, installed)
   return undefined
 }
 
-/** Builds and installs Petrel; why not, or undefined. It has no dependencies, so unpacking its tarball installs it. */
+/** Builds and installs Petrel; why not, or undefined. Its dependency comes from the repository's own node_modules. */
 export const installPetrel = ({ build }) => {
   if (!build)
     return existsSync(`${installed}/package.json`) ? undefined : 'not installed, and --no-build was given'
@@ -119,6 +122,12 @@ export const systemCallPrice = () => {
   const { ok, output } = run(`${here}build/peer`, ['price'])
   return ok ? JSON.parse(output).systemCall : undefined
 }
+
+/** The path of a program; undefined when it is not there. Debian has servers where PATH may not lead. */
+export const findProgram = (name) =>
+  [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin']
+    .map((directory) => join(directory, name))
+    .find((path) => existsSync(path))
 
 /** Whether a JavaScript client can be loaded at all; the reason when not. */
 export const loads = (id, node) => {

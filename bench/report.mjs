@@ -2,6 +2,7 @@
 // void.
 
 import { contestants } from './contestants.mjs'
+import { studies } from './studies/index.mjs'
 import { keyOf, workloads } from './workloads.mjs'
 
 const median = (values) => {
@@ -92,7 +93,8 @@ const rateText = (rate, payload) => {
   return rate < 1e6 ? digits(rate / 1e3, 0) : digits(rate / 1e3, 0)
 }
 
-const table = (head, body) => {
+/** In Markdown; the first column is text, the others are figures. */
+export const table = (head, body) => {
   const widths = head.map((title, i) => Math.max(title.length, ...body.map((line) => line[i].length)))
   const line = (cells) =>
     `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join(' | ')} |`
@@ -142,6 +144,103 @@ export const report = (rows, ratios) =>
   [...new Set(rows.map((row) => row.id))]
     .map((id) =>
       workloadTable(
+        id,
+        rows.filter((row) => row.id === id),
+        ratios,
+      ),
+    )
+    .join('\n')
+
+/** One row for each study, case and client: the median, the least and the most of each figure. */
+export const studyRowsOf = (plan) =>
+  plan.map(({ id, client, case: name, results }) => {
+    const good = results.filter(({ error }) => error === undefined)
+    const figures = {}
+    for (const figure of Object.keys(studies[id].columns)) {
+      const values = good.map((result) => result[figure]).filter((value) => value !== undefined)
+      if (values.length === 0) continue
+      figures[figure] = { median: median(values), least: Math.min(...values), most: Math.max(...values) }
+    }
+    return {
+      id,
+      client,
+      case: name,
+      rounds: good.length,
+      figures,
+      error: results.find(({ error }) => error)?.error,
+    }
+  })
+
+/** Petrel's figure over those of the others, by key: W8.cpu, or W10.qos0.cpu with a case. */
+export const studyRatiosOf = (rows) => {
+  const ratios = {}
+  for (const { id, client, case: name, figures } of rows) {
+    if (client !== 'petrel') continue
+    const over = (figure, other) => {
+      const row = rows.find((row) => row.id === id && row.case === name && row.client === other)
+      const theirs = row?.figures[figure]?.median
+      return rounded(theirs && figures[figure].median / theirs)
+    }
+    for (const figure of Object.keys(studies[id].better)) {
+      if (!figures[figure]) continue
+      ratios[[id, name, figure].filter(Boolean).join('.')] = {
+        mqtt: over(figure, 'mqttjs'),
+        libmosquitto: over(figure, 'mosquitto'),
+        limit: over(figure, 'raw'),
+        better: studies[id].better[figure],
+      }
+    }
+  }
+  return ratios
+}
+
+const figureText = (value) => digits(value, value < 10 ? 2 : value < 100 ? 1 : 0)
+
+/** The table of one study, in Markdown. */
+const studyTable = (id, rows, ratios) => {
+  const { title, columns, cases, better } = studies[id]
+  const others = [
+    ['mqtt', 'mqttjs', '÷ MQTT.js'],
+    ['limit', 'raw', '÷ raw'],
+  ].filter(([, client]) => rows.some((row) => row.client === client))
+  const compared = Object.keys(better).flatMap((figure) =>
+    others.map(([other, , heading]) => ({
+      figure,
+      other,
+      heading: `${Object.keys(better).length > 1 ? `${figure} ` : ''}${heading}`,
+    })),
+  )
+  const body = rows.map(({ client, case: name, rounds, figures, error }) => [
+    contestants[client].label,
+    ...(cases ? [cases[name]] : []),
+    ...Object.keys(columns).map((figure, i) => {
+      if (error && rounds === 0) return i === 0 ? `failed: ${error}`.slice(0, 60) : ''
+      if (!figures[figure]) return '–'
+      const { median, least, most } = figures[figure]
+      return rounds > 1
+        ? `${figureText(median)} (${figureText(least)}–${figureText(most)})`
+        : figureText(median)
+    }),
+    String(rounds),
+    ...compared.map(({ figure, other }) => {
+      const ratio = client === 'petrel' && ratios[[id, name, figure].filter(Boolean).join('.')]?.[other]
+      return ratio ? `${digits(ratio, 2)}×` : '–'
+    }),
+  ])
+  const head = [
+    'client',
+    ...(cases ? [''] : []),
+    ...Object.values(columns),
+    'rounds',
+    ...compared.map(({ heading }) => heading),
+  ]
+  return `### ${id}: ${title}\n\n${table(head, body)}\n`
+}
+
+export const studyReport = (rows, ratios) =>
+  [...new Set(rows.map((row) => row.id))]
+    .map((id) =>
+      studyTable(
         id,
         rows.filter((row) => row.id === id),
         ratios,

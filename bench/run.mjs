@@ -3,7 +3,7 @@
 //   --quick              within a minute: short runs, one window each; MQTT.js, the raw socket and Petrel
 //                        (and libmosquitto with --json, which prints the ratio to it)
 //   --json               at the end one line: {"ratios":{"W1":{"mqtt":n,"libmosquitto":n,"limit":n},…}}
-//   --only W1,W2         these workloads (workloads.mjs)
+//   --only W1,W8         these workloads (workloads.mjs) and studies (studies/)
 //   --clients a,b        these clients (contestants.mjs)
 //   --rounds n           5, quick 3
 //   --seconds n          the time that one run should measure: 1, quick 0.2
@@ -22,9 +22,10 @@ import { cpus, loadavg, release, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { classOf, contestants, windowsOf } from './contestants.mjs'
-import { measure, pinned } from './measure.mjs'
-import { compile, installPeers, installPetrel, loads, systemCallPrice } from './prepare.mjs'
-import { ratiosOf, report, rowsOf, voidsOf } from './report.mjs'
+import { measure, measureStudy, pinned } from './measure.mjs'
+import { compile, findProgram, installPeers, installPetrel, loads, systemCallPrice } from './prepare.mjs'
+import { ratiosOf, report, rowsOf, studyRatiosOf, studyReport, studyRowsOf, voidsOf } from './report.mjs'
+import { studies } from './studies/index.mjs'
 import { workloads } from './workloads.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
@@ -72,9 +73,12 @@ if (!['3.1.1', '5'].includes(flags.version))
   stop(`there is no MQTT version ${flags.version} here: 3.1.1 or 5`)
 const rounds = Math.ceil(number(flags.rounds, flags.quick ? 3 : 5))
 const seconds = number(flags.seconds, flags.quick ? 0.2 : 1)
-const chosenWorkloads = flags.only
-  ? choose(flags.only, workloads, 'workload')
-  : Object.keys(workloads).filter((id) => !flags.quick || workloads[id].quick)
+const measurable = { ...workloads, ...studies }
+const chosen = flags.only
+  ? choose(flags.only, measurable, 'workload or study')
+  : Object.keys(measurable).filter((id) => !flags.quick || measurable[id].quick)
+const chosenWorkloads = chosen.filter((id) => id in workloads)
+const chosenStudies = chosen.filter((id) => id in studies)
 const quickClients = ['petrel', 'mqttjs', ...(flags.json ? ['mosquitto'] : []), 'raw']
 const asked = flags.clients?.replace('libmosquitto', 'mosquitto')
 const chosenClients = asked
@@ -82,6 +86,15 @@ const chosenClients = asked
   : flags.quick
     ? quickClients
     : Object.keys(contestants)
+
+const programs = {}
+const studiesWithout = {}
+for (const id of chosenStudies) {
+  for (const name of studies[id].needs) {
+    programs[name] = findProgram(name)
+    if (!programs[name]) studiesWithout[id] = `it needs ${name}`
+  }
+}
 
 /** Everything that must be there; returns the clients that are, and why the others are not. */
 const prepare = () => {
@@ -118,7 +131,31 @@ const planOf = (present) =>
       })
   })
 
-const runOne = (entry) =>
+const studyPlanOf = (present) =>
+  chosenStudies
+    .filter((id) => !studiesWithout[id])
+    .flatMap((id) => {
+      const study = studies[id]
+      return Object.keys(study.cases ?? { undefined }).flatMap((name) =>
+        present
+          .filter((client) => study.clients.includes(client))
+          .map((client) => ({ id, study, client, case: study.cases && name, results: [] })),
+      )
+    })
+
+const runStudy = (entry) =>
+  measureStudy(entry.study, {
+    client: entry.client,
+    case: entry.case,
+    version: flags.version,
+    node: flags.node,
+    seconds,
+    programs,
+    priority: flags.priority,
+    limit: 60_000,
+  })
+
+const runWorkload = (entry) =>
   measure({
     id: entry.client,
     family: contestants[entry.client].family,
@@ -132,6 +169,14 @@ const runOne = (entry) =>
     limit: flags.quick ? 6_000 : 45_000,
   })
 
+/** A run of a workload that was too short is repeated with the rate that it found. */
+const resultOf = async (entry, mayBeShort) => {
+  if (entry.study) return runStudy(entry)
+  const result = await runWorkload(entry)
+  if (result.rate) entry.rate = result.rate
+  return !mayBeShort && result.seconds < seconds / 3 ? resultOf(entry, true) : result
+}
+
 const overdue = () => flags.quick && performance.now() - begun > QUICK_BUDGET
 
 const note = (text) => {
@@ -143,15 +188,9 @@ const roundOf = async (plan, name, keep) => {
   for (const entry of plan) {
     if (overdue()) return
     if (entry.results.filter(({ error }) => error).length > 1) continue
-    note(
-      `${name}: ${entry.id} ${contestants[entry.client].label} ${entry.mode ?? ''} window ${entry.window} `,
-    )
-    let result = await runOne(entry)
-    if (result.rate) entry.rate = result.rate
-    if (keep && result.seconds < seconds / 3) {
-      result = await runOne(entry) // the guess was far too low
-      if (result.rate) entry.rate = result.rate
-    }
+    if (entry.study?.once?.includes(entry.client) && entry.results.length > 0) continue
+    note(`${name}: ${entry.id} ${contestants[entry.client].label} ${entry.case ?? entry.mode ?? ''} `)
+    const result = await resultOf(entry, !keep)
     if (keep || result.error) entry.results.push(result)
   }
 }
@@ -160,7 +199,7 @@ const machine = () => ({
   cpu: cpus()[0]?.model.trim(),
   cores: cpus().length,
   memoryGiB: Math.round(totalmem() / 2 ** 30),
-  system: `${process.platform} ${release()}`,
+  system: `${process.platform} ${release().split('-')[0]}`,
   systemCallNs: systemCallPrice(),
 })
 
@@ -175,30 +214,38 @@ const petrel = present.includes('petrel')
   ? JSON.parse(readFileSync(`${here}node_modules/petrel/package.json`, 'utf8')).version
   : undefined
 for (const [id, reason] of Object.entries(missing)) console.log(`without ${contestants[id].label}: ${reason}`)
+for (const [id, reason] of Object.entries(studiesWithout)) console.log(`without ${id}: ${reason}`)
 if (!pinned) console.log('client and peer share the cores as they come: pinning needs Linux and two cores')
 if (flags.priority && !(process.platform === 'linux' && process.getuid() === 0))
   stop('--priority needs Linux and root')
 if (pinned && spawnSync('taskset', ['--version']).error) stop('taskset is needed (util-linux)')
 
-const plan = planOf(present)
+const workloadPlan = planOf(present)
+const studyPlan = studyPlanOf(present)
+const plan = [...workloadPlan, ...studyPlan]
 const hardware = machine()
 const load = loadavg()[0]
-if (!flags.quick) await roundOf(plan, 'finding the lengths', false)
+if (!flags.quick) await roundOf(workloadPlan, 'finding the lengths', false)
 for (let round = 1; round <= rounds && !overdue(); round++)
   await roundOf(plan, `round ${round} of ${rounds}`, true)
 note('')
 
-const rows = rowsOf(plan.filter(({ results }) => results.length > 0))
-const ratios = ratiosOf(rows)
+const measured = ({ results }) => results.length > 0
+const rows = rowsOf(workloadPlan.filter(measured))
+const studyRows = studyRowsOf(studyPlan.filter(measured))
+const ratios = { ...ratiosOf(rows), ...studyRatiosOf(studyRows) }
 const voids = voidsOf(rows)
 const date = new Date().toISOString()
-const command = ['npm run bench --', ...process.argv.slice(2)].join(' ')
+// where a Node lies is of no use to others
+const command = ['npm run bench --', ...process.argv.slice(2)]
+  .join(' ')
+  .replace(/--node[= ]\S+/, '--node PATH')
 
 const { cpu, cores, memoryGiB, system, systemCallNs } = hardware
 console.log(`\n${date.slice(0, 10)}, MQTT ${flags.version}, Node ${nodeVersion}`)
 console.log(`${cpu}, ${cores} cores, ${memoryGiB} GiB, ${system}, ${systemCallNs} ns for a system call`)
 console.log(`${command}\n`)
-console.log(report(rows, ratios))
+console.log([report(rows, ratios), studyReport(studyRows, ratios)].filter(Boolean).join('\n'))
 if (overdue()) console.log('the minute was over before all rounds were\n')
 if (load > 0.7) console.log(`other work ran on this machine (load ${load.toFixed(1)} before the run)\n`)
 for (const reason of voids) console.log(`VOID: ${reason}\n`)
@@ -219,11 +266,18 @@ writeFileSync(
       version: flags.version,
       petrel,
       seconds,
-      missing,
+      missing: { ...missing, ...studiesWithout },
       voids,
       ratios,
-      rows,
-      rounds: plan.map(({ id, client, mode, window, results }) => ({ id, client, mode, window, results })),
+      rows: [...rows, ...studyRows],
+      rounds: plan.map(({ id, client, case: name, mode, window, results }) => ({
+        id,
+        client,
+        case: name,
+        mode,
+        window,
+        results,
+      })),
     },
     null,
     1,

@@ -7,9 +7,9 @@ import { rotation, slices, sliding } from '../windows.mjs'
 
 const { io, mqtt, mqtt5 } = crt
 
-const connect3 = async (port) => {
+const connect3 = async (port, clientId) => {
   const connection = new mqtt.MqttClient().new_connection({
-    client_id: 'bench',
+    client_id: clientId,
     host_name: '127.0.0.1',
     port,
     clean_session: true,
@@ -27,11 +27,11 @@ const connect3 = async (port) => {
   }
 }
 
-const connect5 = async (port) => {
+const connect5 = async (port, clientId) => {
   const client = new mqtt5.Mqtt5Client({
     hostName: '127.0.0.1',
     port,
-    connectProperties: { clientId: 'bench', keepAliveIntervalSeconds: 60 },
+    connectProperties: { clientId, keepAliveIntervalSeconds: 60 },
     extendedValidationAndFlowControlOptions: mqtt5.ClientExtendedValidationAndFlowControl.None,
   })
   const connected = once(client, 'connectionSuccess')
@@ -55,9 +55,12 @@ const connect5 = async (port) => {
   }
 }
 
-export const connect = async ({ port, version }) => {
-  const client = await (version === '5' ? connect5 : connect3)(port)
+const dial = (port, version, clientId) => (version === '5' ? connect5 : connect3)(port, clientId)
+
+export const connect = async ({ port, version, clientId = 'bench' }) => {
+  const client = await dial(port, version, clientId)
   return {
+    publish: (topic, payload, qos, done) => void client.publish(topic, payload, qos).then(done),
     publishMany: ({ count, qos, payload, topics, window }) => {
       const topic = rotation(topics)
       if (qos > 0) {
@@ -74,4 +77,9 @@ export const connect = async ({ port, version }) => {
     receive: ({ filter, qos, onMessage }) => client.subscribe(filter, qos, onMessage),
     end: () => client.end(),
   }
+}
+
+export const connectMany = ({ port, version, count, atOnce }) => {
+  let number = 0
+  return sliding(count, atOnce, (done, failed) => dial(port, version, `bench-${++number}`).then(done, failed))
 }

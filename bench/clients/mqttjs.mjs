@@ -3,15 +3,18 @@
 import mqtt from 'mqtt'
 import { rotation, slices, sliding } from '../windows.mjs'
 
-export const connect = async ({ port, version }) => {
-  const client = await mqtt.connectAsync({
-    protocol: 'mqtt',
-    host: '127.0.0.1',
-    port,
-    protocolVersion: version === '5' ? 5 : 4,
-    clientId: 'bench',
-  })
+const numberOf = (version) => (version === '5' ? 5 : 4)
+
+export const connect = async ({ port, url, ca, version, clientId = 'bench' }) => {
+  const options = { protocolVersion: numberOf(version), clientId, ca }
+  const client = await mqtt.connectAsync(url ?? `mqtt://127.0.0.1:${port}`, options)
   return {
+    publish: (topic, payload, qos, done) => {
+      client.publish(topic, payload, { qos }, (error) => {
+        if (error) throw error
+        done()
+      })
+    },
     publishMany: ({ count, qos, payload, topics, window }) => {
       const topic = rotation(topics)
       const options = { qos }
@@ -38,3 +41,8 @@ export const connect = async ({ port, version }) => {
     end: () => client.endAsync(),
   }
 }
+
+export const connectMany = ({ port, version, count, atOnce }) =>
+  sliding(count, atOnce, (done, failed) =>
+    mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, { protocolVersion: numberOf(version) }).then(done, failed),
+  )

@@ -4,7 +4,7 @@
 // Modes, publishing: send (QoS 0, a boolean), publish (a promise for each message), publishAll (one for all).
 // Modes, receiving: kept (a payload to keep) and borrowed (valid until the handler returns).
 
-import { connect as dial } from 'petrel'
+import { ClientPool, connect as dial } from 'petrel'
 import { rotation, slices, sliding } from '../windows.mjs'
 
 const ways = {
@@ -38,10 +38,15 @@ const ways = {
   },
 }
 
-export const connect = async ({ port, version, role, qos, window }) => {
-  const options = role === 'publish' && qos === 2 ? { maxInflightQos2: window } : {}
-  const client = await dial(`mqtt://127.0.0.1:${port}`, { protocolVersion: version, ...options })
+export const connect = async ({ port, url, ca, version, clientId = 'bench', role, qos, window }) => {
+  const client = await dial(url ?? `mqtt://127.0.0.1:${port}`, {
+    protocolVersion: version,
+    clientId,
+    ...(ca && { tls: { ca } }),
+    ...(role === 'publish' && qos === 2 && { maxInflightQos2: window }),
+  })
   return {
+    publish: (topic, payload, qos, done) => void client.publish(topic, payload, { qos }).then(done),
     publishMany: (messages) => ways[messages.mode](client, messages),
     flush: () => client.subscribe('bench/flush'),
     receive: ({ filter, qos, mode, onMessage }) =>
@@ -50,4 +55,12 @@ export const connect = async ({ port, version, role, qos, window }) => {
       ),
     end: () => client.disconnect(),
   }
+}
+
+/** The pool's budget of attempts per second, which is for a broker's sake, is lifted: the time is measured. */
+export const connectMany = ({ port, version, count, atOnce }) => {
+  const pool = new ClientPool({ attemptsPerSecond: Number.POSITIVE_INFINITY })
+  return sliding(count, atOnce, (done, failed) =>
+    pool.connect(`mqtt://127.0.0.1:${port}`, { protocolVersion: version }).then(done, failed),
+  )
 }

@@ -1,6 +1,7 @@
 // What a web page gets of this package, as a bundler makes it: everything, and nothing of Node.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { build, type Metafile } from 'esbuild'
 import { beforeAll, describe, expect, it } from 'vitest'
 import * as node from '../../src/index.ts'
@@ -24,6 +25,23 @@ describe('the bundle for browsers', () => {
     })
     code = codeOnly(built.outputFiles[0]?.text ?? '')
     metafile = built.metafile
+  })
+
+  // docs/decisions/0008: what it is made of, and why it is not less.
+  it('weighs at most 55 KB, minified and compressed', async () => {
+    const { outputFiles } = await build({
+      entryPoints: [ENTRY],
+      bundle: true,
+      platform: 'browser',
+      format: 'esm',
+      target: 'es2022',
+      minify: true,
+      legalComments: 'none',
+      write: false,
+    })
+    const size = gzipSync(outputFiles[0]?.contents ?? '', { level: 9 }).length
+    expect(size).toBeGreaterThan(10_000)
+    expect(size).toBeLessThanOrEqual(55_000)
   })
 
   it('is made of this package alone', () => {
