@@ -17,6 +17,7 @@ import { Fifo } from '../core/fifo.ts'
 import type { WebSocketOptions } from './dial-options.ts'
 import { handshakeError, textOf } from './handshake-error.ts'
 import type { Transport, TransportReceiver } from './transport.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 const SUBPROTOCOL = 'mqtt'
 
@@ -111,21 +112,6 @@ function adviceOnPage(url: URL): string {
   const isMixed = globalThis.isSecureContext && url.protocol === 'ws:'
   const mixed = isMixed ? '; a page of https:// reaches wss:// only, except on this machine' : ''
   return `${mixed}; the page's Content-Security-Policy has no ${url.protocol}//${url.host} in connect-src`
-}
-
-/** What `work` gives, or the signal's reason, whichever comes first. */
-async function unlessAborted<Value>(work: () => Promise<Value>, signal: AbortSignal): Promise<Value> {
-  signal.throwIfAborted()
-  let handleAbort = (): void => {}
-  const aborted = new Promise<never>((_resolve, reject) => {
-    handleAbort = () => reject(signal.reason as Error)
-    signal.addEventListener('abort', handleAbort)
-  })
-  try {
-    return await Promise.race([work(), aborted])
-  } finally {
-    signal.removeEventListener('abort', handleAbort)
-  }
 }
 
 class WebSocketTransport implements Transport {

@@ -15,6 +15,7 @@ import { handshakeError, textOf } from './handshake-error.ts'
 import { brokenBy } from './tcp.ts'
 import { explained } from './tls-errors.ts'
 import type { Transport, TransportReceiver } from './transport.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 const SUBPROTOCOL = 'mqtt'
 
@@ -100,21 +101,6 @@ function handshake(
       )
     })
   })
-}
-
-/** What `work` gives, or the signal's reason, whichever comes first. */
-async function unlessAborted<Value>(work: () => Promise<Value>, signal: AbortSignal): Promise<Value> {
-  signal.throwIfAborted()
-  let handleAbort = (): void => {}
-  const aborted = new Promise<never>((_resolve, reject) => {
-    handleAbort = () => reject(signal.reason as Error)
-    signal.addEventListener('abort', handleAbort)
-  })
-  try {
-    return await Promise.race([work(), aborted])
-  } finally {
-    signal.removeEventListener('abort', handleAbort)
-  }
 }
 
 function responseOf({ statusCode = 0, headers }: IncomingMessage): WebSocketResponse {

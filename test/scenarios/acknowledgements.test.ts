@@ -4,26 +4,10 @@ import { describe, expect, it } from 'vitest'
 import type { Client } from '../../src/client/client.ts'
 import { ProtocolError } from '../../src/core/errors.ts'
 import type { AckPacket, AckType, ControlPacket, PublishPacket, QoS } from '../../src/core/packets/types.ts'
-import type { FaultContent } from '../../src/testing/broker/faults.ts'
-import {
-  collect,
-  gate,
-  outcomeOf,
-  type TestWorld,
-  texts,
-  useWorlds,
-  VERSIONS,
-} from '../support/client-world.ts'
+import { collect, gate, outcomeOf, texts, useWorlds, VERSIONS } from '../support/client-world.ts'
 
 const makeWorld = useWorlds()
 const RECONNECT = { min: 1_000, max: 1_000, jitter: false } as const
-
-/** What an honest broker would not send; it sees all the same what the client makes of it. */
-function serverSends(world: TestWorld, ...contents: readonly FaultContent[]): void {
-  const [connection] = world.broker.connections
-  if (connection === undefined) throw new Error('no connection stands')
-  for (const content of contents) connection.send(content)
-}
 
 const acknowledgement = (type: AckType, packetId: number, reasonCode = 0): AckPacket => ({
   type,
@@ -88,7 +72,7 @@ describe.each(VERSIONS)('an acknowledgement of the server in %s', (version) => {
       const world = makeWorld(version)
       const client = await world.connected()
       world.taken()
-      for (const packetId of [1, 77, 65_535]) serverSends(world, answerOf(type, packetId))
+      for (const packetId of [1, 77, 65_535]) world.serverSends(answerOf(type, packetId))
       await world.settle()
       expect(world.taken()).toEqual([])
       expect(client.statistics.unknownAcknowledgements).toBe(3)
@@ -135,11 +119,11 @@ describe.each(VERSIONS)('an acknowledgement of the server in %s', (version) => {
     expect(await client.publish('a', '1', { qos: 1 })).toMatchObject({ packetId: 1 })
     const next = outcomeOf(client.publish('a', '2', { qos: 1 }))
     await world.settle()
-    serverSends(world, acknowledgement('puback', 1))
+    world.serverSends(acknowledgement('puback', 1))
     await world.settle()
     expect(next.state).toBe('pending')
     expect(client.statistics.unknownAcknowledgements).toBe(2)
-    serverSends(world, acknowledgement('puback', 2))
+    world.serverSends(acknowledgement('puback', 2))
     await world.settle()
     expect(next).toMatchObject({ state: 'resolved', value: { packetId: 2 } })
     expect(world.got('publish')).toHaveLength(2)
@@ -163,11 +147,11 @@ describe.each(VERSIONS)('an acknowledgement of the server in %s', (version) => {
       ['late', 1],
       ['next', 2],
     ])
-    serverSends(world, acknowledgement('puback', 1))
+    world.serverSends(acknowledgement('puback', 1))
     await world.settle()
     expect(next.state).toBe('pending')
     expect(client.pending).toMatchObject([{ topic: 'next' }])
-    serverSends(world, acknowledgement('puback', 2))
+    world.serverSends(acknowledgement('puback', 2))
     await world.settle()
     expect(next.state).toBe('resolved')
     expect(world.got('publish')).toHaveLength(65_536)
@@ -198,12 +182,12 @@ describe.each(VERSIONS)('an acknowledgement of the server in %s', (version) => {
     expect(world.taken()).toEqual(['connect', 'publish', 'pubrel'])
     for (let times = 0; times < 3; times += 1) {
       await world.advance(1_000)
-      serverSends(world, acknowledgement('pubrec', 1))
+      world.serverSends(acknowledgement('pubrec', 1))
       await world.settle()
       expect(world.fromClient.splice(0)).toMatchObject([{ type: 'pubrel', packetId: 1, reasonCode: 0 }])
       expect(published.state).toBe('pending')
     }
-    serverSends(world, acknowledgement('pubcomp', 1))
+    world.serverSends(acknowledgement('pubcomp', 1))
     await world.settle()
     expect(published).toMatchObject({ state: 'resolved', value: { packetId: 1, reasonCode: 0 } })
     expect(world.taken()).toEqual([])
@@ -223,7 +207,7 @@ describe.each(VERSIONS)('an acknowledgement of the server in %s', (version) => {
     const after = world.durable()
     expect(await after.connect()).toMatchObject({ sessionPresent: true, adopted: true })
     world.taken()
-    serverSends(world, acknowledgement('pubrec', 1))
+    world.serverSends(acknowledgement('pubrec', 1))
     await world.settle()
     const reasonCode = version === '5' ? 0x92 : 0
     expect(world.fromClient.splice(0)).toMatchObject([{ type: 'pubrel', packetId: 1, reasonCode }])
@@ -238,7 +222,7 @@ describe.each(VERSIONS)('an acknowledgement of the server in %s', (version) => {
     const world = makeWorld(version)
     const client = await world.connected()
     world.taken()
-    serverSends(world, acknowledgement('pubrel', 7), acknowledgement('pubrel', 65_535))
+    world.serverSends(acknowledgement('pubrel', 7), acknowledgement('pubrel', 65_535))
     await world.settle()
     const reasonCode = version === '5' ? 0x92 : 0
     expect(world.fromClient.splice(0)).toMatchObject([
@@ -255,7 +239,7 @@ it('5: PUBREC of 0x80 and more for an unknown packet identifier is not answered 
   const world = makeWorld('5')
   const client = await world.connected()
   world.taken()
-  serverSends(world, acknowledgement('pubrec', 7, 0x80), acknowledgement('pubrec', 7, 0x97))
+  world.serverSends(acknowledgement('pubrec', 7, 0x80), acknowledgement('pubrec', 7, 0x97))
   await world.settle()
   expect(world.taken()).toEqual([])
   expect(client.state).toBe('connected')
@@ -269,13 +253,13 @@ describe.each(VERSIONS)('a message of the server in %s', (version) => {
     const { seen, handler } = texts()
     await client.subscribe('a', { qos: 2 }, handler)
     world.taken()
-    serverSends(world, messageOf(7, 2, 'once'))
+    world.serverSends(messageOf(7, 2, 'once'))
     await world.settle()
-    for (let times = 0; times < 3; times += 1) serverSends(world, messageOf(7, 2, 'once', true))
+    for (let times = 0; times < 3; times += 1) world.serverSends(messageOf(7, 2, 'once', true))
     await world.settle()
     const pubrec = { type: 'pubrec', packetId: 7, reasonCode: 0 }
     expect(world.fromClient.splice(0)).toMatchObject([pubrec, pubrec, pubrec, pubrec])
-    serverSends(world, acknowledgement('pubrel', 7))
+    world.serverSends(acknowledgement('pubrel', 7))
     await world.settle()
     expect(world.fromClient.splice(0)).toMatchObject([{ type: 'pubcomp', packetId: 7, reasonCode: 0 }])
     expect(seen).toEqual(['once'])
@@ -333,12 +317,12 @@ describe.each(VERSIONS)('a message of the server in %s', (version) => {
     const { seen, handler } = texts()
     await client.subscribe('a', { qos: 2 }, handler)
     world.taken()
-    serverSends(world, messageOf(7, 2, 'first'), messageOf(7, 2, 'other'))
+    world.serverSends(messageOf(7, 2, 'first'), messageOf(7, 2, 'other'))
     await world.settle()
     const pubrec = { type: 'pubrec', packetId: 7, reasonCode: 0 }
     expect(world.fromClient.splice(0)).toMatchObject([pubrec, pubrec])
     expect(seen).toEqual(['first'])
-    serverSends(world, acknowledgement('pubrel', 7))
+    world.serverSends(acknowledgement('pubrel', 7))
     await world.settle()
     expect(world.taken()).toEqual(['pubcomp'])
     expect(seen).toEqual(['first'])
@@ -351,9 +335,9 @@ describe.each(VERSIONS)('a message of the server in %s', (version) => {
     const { seen, handler } = texts()
     await client.subscribe('a', { qos: 1 }, handler)
     world.taken()
-    serverSends(world, messageOf(7, 1, 'first'))
+    world.serverSends(messageOf(7, 1, 'first'))
     await world.settle()
-    serverSends(world, messageOf(7, 1, 'second', true))
+    world.serverSends(messageOf(7, 1, 'second', true))
     await world.settle()
     expect(seen).toEqual(['first', 'second'])
     const puback = { type: 'puback', packetId: 7, reasonCode: 0 }
@@ -373,9 +357,9 @@ describe.each(VERSIONS)('a message of the server in %s', (version) => {
       ['second', true],
       ['second', true],
     ] as const) {
-      serverSends(world, messageOf(7, 2, payload, dup))
+      world.serverSends(messageOf(7, 2, payload, dup))
       await world.settle()
-      serverSends(world, acknowledgement('pubrel', 7))
+      world.serverSends(acknowledgement('pubrel', 7))
       await world.settle()
       expect(world.fromClient.splice(0)).toMatchObject([
         { type: 'pubrec', packetId: 7, reasonCode: 0 },
@@ -396,9 +380,9 @@ it('5: a QoS 2 message that was refused by PUBREC leaves its identifier: the nex
     message.ack(0x83)
   })
   world.taken()
-  serverSends(world, messageOf(7, 2, 'first'))
+  world.serverSends(messageOf(7, 2, 'first'))
   await world.settle()
-  serverSends(world, messageOf(7, 2, 'second', true))
+  world.serverSends(messageOf(7, 2, 'second', true))
   await world.settle()
   expect(seen).toEqual(['first', 'second'])
   const refused = { type: 'pubrec', packetId: 7, reasonCode: 0x83 }

@@ -4,16 +4,10 @@ import { describe, expect, it } from 'vitest'
 import { ConnectionError, ProtocolError } from '../../src/core/errors.ts'
 import type { ProtocolVersion, QoS } from '../../src/core/packets/types.ts'
 import type { FaultContent, Faults } from '../../src/testing/broker/faults.ts'
-import { collect, outcomeOf, type TestWorld, texts, useWorlds, VERSIONS } from '../support/client-world.ts'
+import { collect, outcomeOf, texts, useWorlds, VERSIONS } from '../support/client-world.ts'
 
 const makeWorld = useWorlds()
 const RECONNECT = { min: 1_000, max: 1_000, jitter: false } as const
-
-function serverSends(world: TestWorld, ...contents: readonly FaultContent[]): void {
-  const [connection] = world.broker.connections
-  if (connection === undefined) throw new Error('no connection stands')
-  for (const content of contents) connection.send(content)
-}
 
 /** With any codes, those too that no encoder would write. */
 function subackBytes(version: ProtocolVersion, packetId: number, codes: readonly number[]): Uint8Array {
@@ -99,7 +93,7 @@ describe.each(VERSIONS)('SUBACK in %s', (version) => {
     await world.advance(30_000)
     expect(subscribed.state).toBe('pending')
     expect(client.statistics.unknownAcknowledgements).toBe(1)
-    serverSends(world, { type: 'suback', packetId: 1, reasonCodes: [2] })
+    world.serverSends({ type: 'suback', packetId: 1, reasonCodes: [2] })
     await world.settle()
     expect(subscribed.value?.results).toEqual([{ filter: 'a', reasonCode: 2, grantedQos: 2 }])
     expect(world.link.attempts).toHaveLength(1)
@@ -120,7 +114,7 @@ describe.each(VERSIONS)('SUBACK in %s', (version) => {
     // Its identifier stays taken.
     expect((await client.publish('b', 'x', { qos: 1 })).packetId).toBe(2)
     world.taken()
-    serverSends(world, { type: 'suback', packetId: 1, reasonCodes: [1] })
+    world.serverSends({ type: 'suback', packetId: 1, reasonCodes: [1] })
     await world.settle()
     expect(world.fromClient).toMatchObject([{ type: 'unsubscribe', filters: ['a'] }])
     expect(world.broker.sessions.get('client')?.subscriptions.size).toBe(0)
@@ -172,7 +166,7 @@ describe.each(VERSIONS)('unsubscribe() without an answer in %s', (version) => {
       dup: false,
       packetId: qos === 0 ? 0 : 10 + qos,
     })
-    serverSends(world, messageOf(0), messageOf(1), messageOf(2))
+    world.serverSends(messageOf(0), messageOf(1), messageOf(2))
     await world.settle()
     expect(world.fromClient).toMatchObject([
       { type: 'puback', packetId: 11, reasonCode: 0 },

@@ -11,12 +11,6 @@ import { MALFORMED_INPUTS } from '../support/codec/malformed.ts'
 const makeWorld = useWorlds()
 const RECONNECT = { min: 1_000, max: 1_000, jitter: false } as const
 
-function serverSends(world: TestWorld, ...contents: readonly FaultContent[]): void {
-  const [connection] = world.broker.connections
-  if (connection === undefined) throw new Error('no connection stands')
-  for (const content of contents) connection.send(content)
-}
-
 /** A message that would be handed over, if the connection lived. */
 const BEHIND: FaultContent = {
   type: 'publish',
@@ -35,7 +29,7 @@ async function expectClosing(world: TestWorld, bytes: Uint8Array, reasonCode: nu
   const { seen, handler } = texts()
   await client.subscribe('#', { qos: 2 }, handler)
   world.taken()
-  serverSends(world, bytes, BEHIND)
+  world.serverSends(bytes, BEHIND)
   await world.settle()
   expect(world.fromClient).toMatchObject([{ type: 'disconnect', reasonCode }])
   expect(world.broker.connections).toEqual([])
@@ -129,7 +123,7 @@ describe('DISCONNECT of a server that does not close in 5', () => {
       const { seen, handler } = texts()
       await client.subscribe('a', handler)
       world.taken()
-      serverSends(world, { type: 'disconnect', reasonCode, properties }, BEHIND)
+      world.serverSends({ type: 'disconnect', reasonCode, properties }, BEHIND)
       await world.settle()
       expect(lost[0]?.error).toBeInstanceOf(RefusedError)
       expect(lost).toMatchObject([
@@ -202,7 +196,7 @@ describe('AUTH in 5', () => {
       })
       const lost = collect(client, 'disconnected')
       world.taken()
-      serverSends(world, packet)
+      world.serverSends(packet)
       await world.settle()
       expect(world.fromClient).toMatchObject([{ type: 'disconnect', reasonCode: 0x82 }])
       expect(lost).toMatchObject([{ error: { code: 'protocol-error', reasonCode: 0x82 } }])

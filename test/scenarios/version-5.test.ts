@@ -11,12 +11,6 @@ import { collect, outcomeOf, type TestWorld, useWorlds } from '../support/client
 const makeWorld = useWorlds()
 const RECONNECT = { min: 1_000, max: 1_000, jitter: false } as const
 
-function serverSends(world: TestWorld, ...contents: readonly FaultContent[]): void {
-  const [connection] = world.broker.connections
-  if (connection === undefined) throw new Error('no connection stands')
-  for (const content of contents) connection.send(content)
-}
-
 /** What the next CONNACK announces, as a server that was set up anew. */
 function announce(world: TestWorld, limits: { receiveMaximum?: number; maximumPacketSize?: number }): void {
   Object.assign(world.broker.options, limits)
@@ -98,7 +92,7 @@ describe("the server's Receive Maximum in 5", () => {
     )
     await world.settle()
     expect(world.got('publish')).toHaveLength(10)
-    for (const packetId of [8, 2]) serverSends(world, { type: 'pubrec', packetId, reasonCode: 0 })
+    for (const packetId of [8, 2]) world.serverSends({ type: 'pubrec', packetId, reasonCode: 0 })
     await world.settle()
     world.broker.cutAll()
     await world.settle()
@@ -147,10 +141,10 @@ describe("the client's Receive Maximum in 5", () => {
       await client.subscribe('a', { qos: 2, ack: 'manual' }, (message) => void seen.push(message.packetId))
       world.taken()
       const messages = list.map((qos, index) => messageOf({ qos, packetId: 11 + index }))
-      serverSends(world, ...messages.slice(0, 2), messageOf({ qos: 0 }))
+      world.serverSends(...messages.slice(0, 2), messageOf({ qos: 0 }))
       await world.settle()
       expect([seen, lost]).toEqual([[11, 12, 0], []])
-      serverSends(world, ...messages.slice(2), messageOf({ qos: 0 }))
+      world.serverSends(...messages.slice(2), messageOf({ qos: 0 }))
       await world.settle()
       expect(seen).toEqual([11, 12, 0])
       expect(world.fromClient).toMatchObject([{ type: 'disconnect', reasonCode: 0x93 }])
@@ -169,7 +163,7 @@ describe("the client's Receive Maximum in 5", () => {
     await client.subscribe('a', { qos: 2 }, (message) => void seen.push(message.packetId))
     world.taken()
     const sends = async (...contents: readonly FaultContent[]): Promise<void> => {
-      serverSends(world, ...contents)
+      world.serverSends(...contents)
       await world.settle()
     }
     await sends(messageOf({ qos: 2, packetId: 1 }))
@@ -279,13 +273,13 @@ describe("the client's Maximum Packet Size in 5", () => {
     const seen: number[] = []
     await client.subscribe('a', { qos: 2 }, ({ payload }) => void seen.push(payload.length))
     world.taken()
-    serverSends(world, { ...messageOf({}), payload: new Uint8Array(94) })
+    world.serverSends({ ...messageOf({}), payload: new Uint8Array(94) })
     await world.settle()
     expect(seen).toEqual([94])
-    serverSends(world, Uint8Array.of(0x30))
+    world.serverSends(Uint8Array.of(0x30))
     await world.settle()
     expect(lost).toEqual([])
-    serverSends(world, Uint8Array.of(99))
+    world.serverSends(Uint8Array.of(99))
     await world.settle()
     expect(lost).toMatchObject([{ error: { code: 'packet-too-large', reasonCode: 0x95 } }])
     expect(world.fromClient).toMatchObject([{ type: 'disconnect', reasonCode: 0x95 }])
@@ -299,10 +293,10 @@ describe("the client's Maximum Packet Size in 5", () => {
     const lost = collect(client, 'disconnected')
     const { bytesIn } = client.statistics
     const before = process.memoryUsage().arrayBuffers
-    serverSends(world, Uint8Array.of(0x30, 0x80, 0x80, 0x80))
+    world.serverSends(Uint8Array.of(0x30, 0x80, 0x80, 0x80))
     await world.settle()
     expect(lost).toEqual([])
-    serverSends(world, Uint8Array.of(0x64))
+    world.serverSends(Uint8Array.of(0x64))
     await world.settle()
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1_048_576)
     expect(client.statistics.bytesIn - bytesIn).toBe(5)
@@ -338,7 +332,7 @@ describe('a Topic Alias of the server in 5', () => {
       const world = makeWorld('5')
       const { client, seen } = await subscribedToAll(world, maximum)
       const lost = collect(client, 'disconnected')
-      serverSends(world, packet, messageOf({ topic: 'behind' }))
+      world.serverSends(packet, messageOf({ topic: 'behind' }))
       await world.settle()
       expect(world.fromClient).toMatchObject([{ type: 'disconnect', reasonCode }])
       expect(world.broker.connections).toEqual([])
@@ -353,9 +347,8 @@ describe('a Topic Alias of the server in 5', () => {
   it('from 1 to the maximum is taken, and means the topic that it was given last [scenario 55] [5 MQTT-3.3.2-10]', async () => {
     const world = makeWorld('5')
     const { client, seen } = await subscribedToAll(world, 3)
-    serverSends(world, aliased('a', 1), aliased('b', 2), aliased('c', 3), aliased('', 3), aliased('', 1))
-    serverSends(
-      world,
+    world.serverSends(aliased('a', 1), aliased('b', 2), aliased('c', 3), aliased('', 3), aliased('', 1))
+    world.serverSends(
       aliased('d', 1),
       aliased('', 1),
       aliased('', 2),
@@ -371,17 +364,17 @@ describe('a Topic Alias of the server in 5', () => {
   it('is forgotten with its connection: without a topic on the next one it is a protocol error [scenario 55] [5 MQTT-3.3.2-7]', async () => {
     const world = makeWorld('5')
     const { client, seen } = await subscribedToAll(world, 3)
-    serverSends(world, aliased('a', 1), aliased('', 1))
+    world.serverSends(aliased('a', 1), aliased('', 1))
     await world.settle()
     world.broker.cutAll()
     await world.advance(1_000)
     expect(client.state).toBe('connected')
-    serverSends(world, aliased('', 1))
+    world.serverSends(aliased('', 1))
     await world.settle()
     expect(world.got('disconnect')).toMatchObject([{ reasonCode: 0x82 }])
     expect(seen).toEqual(['a', 'a'])
     await world.advance(1_000)
-    serverSends(world, aliased('b', 1), aliased('', 1))
+    world.serverSends(aliased('b', 1), aliased('', 1))
     await world.settle()
     expect(seen).toEqual(['a', 'a', 'b', 'b'])
   })

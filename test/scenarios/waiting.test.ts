@@ -4,18 +4,11 @@ import { describe, expect, it } from 'vitest'
 import type { Client } from '../../src/client/client.ts'
 import { ConnectionError } from '../../src/core/errors.ts'
 import type { PacketType } from '../../src/core/packets/types.ts'
-import type { FaultContent } from '../../src/testing/broker/faults.ts'
 import { collect, outcomeOf, type TestWorld, useWorlds, VERSIONS } from '../support/client-world.ts'
 
 const makeWorld = useWorlds()
 const HOUR = 3_600_000
 const ANSWERS = ['puback', 'pubrec', 'pubcomp', 'suback', 'unsuback'] as const
-
-function serverSends(world: TestWorld, ...contents: readonly FaultContent[]): void {
-  const [connection] = world.broker.connections
-  if (connection === undefined) throw new Error('no connection stands')
-  for (const content of contents) connection.send(content)
-}
 
 function withholdAnswers(world: TestWorld): void {
   for (const type of ANSWERS) world.broker.faults.onSend(type).withhold()
@@ -39,7 +32,7 @@ describe.each(VERSIONS)('a broker that answers PINGREQ and nothing else for an h
     ]
     const patient = outcomeOf(client.publish('patient', 'x', { qos: 1, timeout: 0 }))
     await world.settle()
-    serverSends(world, { type: 'pubrec', packetId: 3, reasonCode: 0 })
+    world.serverSends({ type: 'pubrec', packetId: 3, reasonCode: 0 })
     await world.settle()
     const sent = ['publish', 'publish', 'publish', 'subscribe', 'unsubscribe', 'publish', 'pubrel']
     expect(world.taken()).toEqual(['connect', ...sent])
@@ -70,8 +63,7 @@ describe.each(VERSIONS)('a broker that answers PINGREQ and nothing else for an h
     await world.settle()
     expect(world.fromClient.splice(0)).toMatchObject([{ type: 'publish', packetId: 7, dup: false }])
 
-    serverSends(
-      world,
+    world.serverSends(
       { type: 'puback', packetId: 1, reasonCode: 0 },
       { type: 'pubrec', packetId: 2, reasonCode: 0 },
       { type: 'pubcomp', packetId: 2, reasonCode: 0 },
@@ -158,20 +150,19 @@ describe.each(VERSIONS)('65,535 open packet identifiers in %s', (version) => {
     expect([published, subscribed, unsubscribed].map(stateOf)).toEqual(['pending', 'pending', 'pending'])
     expect(client.pending.at(-1)).toMatchObject({ topic: 'late', stage: 'queued', packetId: undefined })
 
-    serverSends(world, { type: 'puback', packetId: 40_000, reasonCode: 0 })
+    world.serverSends({ type: 'puback', packetId: 40_000, reasonCode: 0 })
     await world.settle()
     expect(world.fromClient.splice(0)).toMatchObject([{ type: 'publish', topic: 'late', packetId: 40_000 }])
-    serverSends(world, { type: 'suback', packetId: 65_530, reasonCodes: [0] })
+    world.serverSends({ type: 'suback', packetId: 65_530, reasonCodes: [0] })
     await world.settle()
     expect(world.fromClient.splice(0)).toMatchObject([
       { type: 'subscribe', packetId: 65_530, subscriptions: [{ filter: 'g' }] },
     ])
-    serverSends(world, { type: 'suback', packetId: 65_530, reasonCodes: [1] })
+    world.serverSends({ type: 'suback', packetId: 65_530, reasonCodes: [1] })
     await world.settle()
     expect(world.fromClient).toMatchObject([{ type: 'unsubscribe', packetId: 65_530, filters: ['h'] }])
     expect([published, subscribed, unsubscribed].map(stateOf)).toEqual(['pending', 'resolved', 'pending'])
-    serverSends(
-      world,
+    world.serverSends(
       { type: 'puback', packetId: 40_000, reasonCode: 0 },
       { type: 'unsuback', packetId: 65_530, reasonCodes: [0] },
     )
@@ -187,7 +178,7 @@ it('3.1.1: a SUBSCRIBE that waits for an identifier gets the one that a PUBACK f
   const client = await world.connected()
   await takeAllIdentifiers(world, client)
   client.subscribe('g').catch(() => {})
-  serverSends(world, { type: 'puback', packetId: 5, reasonCode: 0 })
+  world.serverSends({ type: 'puback', packetId: 5, reasonCode: 0 })
   await world.settle()
   expect(world.got('subscribe').at(-1)).toMatchObject({ packetId: 5, subscriptions: [{ filter: 'g' }] })
 })

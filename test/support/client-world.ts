@@ -6,6 +6,7 @@ import type { ClientOptions, CommonOptions, Options5 } from '../../src/client/cl
 import type { ClientEvents } from '../../src/client/events.ts'
 import type { Message } from '../../src/client/message.ts'
 import type { ControlPacket, PacketType, ProtocolVersion } from '../../src/core/packets/types.ts'
+import type { FaultContent } from '../../src/testing/broker/faults.ts'
 import type { BrokerOptions } from '../../src/testing/broker/options.ts'
 import { VirtualWorld, type VirtualWorldOptions } from '../../src/testing/virtual-world.ts'
 
@@ -91,6 +92,13 @@ export class TestWorld extends VirtualWorld {
     const rules = this.broker.complaints.filter(({ rule }) => !this.complaints.includes(rule))
     expect(rules, 'complaints of the broker').toEqual([])
     if (!this.#expectsReports) expect(this.runtime.reported, 'unheard errors').toEqual([])
+  }
+
+  /** What an honest broker would not send, on the oldest connection; it sees all the same what the client makes of it. */
+  serverSends(...contents: readonly FaultContent[]): void {
+    const [connection] = this.broker.connections
+    if (connection === undefined) throw new Error('no connection stands')
+    for (const content of contents) connection.send(content)
   }
 
   #keep(client: Client): Client {
