@@ -38,7 +38,7 @@ export const LAYERS: readonly Layer[] = [
 
   {
     name: 'transport/transport',
-    files: /^transport\/(?:transport|dial-options|handshake-error)\.ts$/,
+    files: /^transport\/(?:transport|dial-options|handshake-error|unless-aborted)\.ts$/,
     imports: ['core/errors'],
   },
   {
