@@ -36,7 +36,7 @@ export class Assembly implements EngineClient, PublisherHost {
   readonly subscriber: Subscriber
   readonly dispatcher: Dispatcher
   /** `publishAll`s under way. */
-  readonly batches: Set<Batch> = new Set()
+  batches: readonly Batch[] = []
 
   constructor(options: ResolvedOptions, pool: PoolResources, givenClientId: boolean) {
     const { runtime } = options

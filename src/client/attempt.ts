@@ -32,9 +32,8 @@ export interface AttemptHost {
 /** Which URL and which version worked last; several versions are tried where that is not known. */
 export class ServerKnowledge {
   lastGood: URL | undefined = undefined
-  readonly codecs: Map<string, Codec> = new Map()
-  /** URLs that were tried: only the first time does a silent close count as "version 5 is not spoken here". */
-  readonly tried: Set<string> = new Set()
+  /** By URL, for those that were tried: what was spoken, undefined when nothing was yet. */
+  readonly codecs: Map<string, Codec | undefined> = new Map()
 }
 
 export class Attempt {
@@ -107,10 +106,13 @@ export class Attempt {
 
   async #tryUrl(url: URL): Promise<void> {
     const { options, knowledge } = this.#host
-    const [codec, older] = knowledge.codecs.has(url.href) ? [knowledge.codecs.get(url.href)] : options.codecs
+    const { codecs } = knowledge
+    const spoken = codecs.get(url.href)
+    const [codec, older] = spoken === undefined ? options.codecs : [spoken]
     if (!codec) return
-    const first = !knowledge.tried.has(url.href)
-    knowledge.tried.add(url.href)
+    // Only the first time does a silent close count as "version 5 is not spoken here".
+    const first = !codecs.has(url.href)
+    if (first) codecs.set(url.href, undefined)
     try {
       await this.#open(url, codec)
     } catch (error) {

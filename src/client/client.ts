@@ -170,7 +170,7 @@ export class Client {
     signal?.addEventListener('abort', wake, { once: true })
     const done = publishAll(batch, messages, signal).finally(() => {
       signal?.removeEventListener('abort', wake)
-      this.#parts.batches.delete(batch)
+      this.#forget(batch)
     })
     return signal === undefined ? done : abortable(done, signal)
   }
@@ -185,10 +185,10 @@ export class Client {
       },
       close: async () => {
         const { failures } = await batch.finish()
-        this.#parts.batches.delete(batch)
+        this.#forget(batch)
         if (failures[0] !== undefined) throw failures[0].error
       },
-      abort: () => void this.#parts.batches.delete(batch),
+      abort: () => this.#forget(batch),
     })
   }
 
@@ -342,8 +342,12 @@ export class Client {
 
   #batch(options: PublishAllOptions): Batch {
     const batch = new Batch(this.#parts.publisher, options, this.#parts.options.maxInflight)
-    this.#parts.batches.add(batch)
+    this.#parts.batches = [...this.#parts.batches, batch]
     return batch
+  }
+
+  #forget(batch: Batch): void {
+    this.#parts.batches = this.#parts.batches.filter((other) => other !== batch)
   }
 
   #connected(what: string): Driver {

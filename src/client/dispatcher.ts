@@ -40,11 +40,12 @@ export class Dispatcher implements HandlingOwner {
   readonly #options: ResolvedOptions
   readonly #statistics: Statistics
   readonly #alarm: Alarm
+  readonly #alarms: Alarms
   readonly #host: DispatcherHost
 
   #driver: Driver | undefined = undefined
   /** Handlers that run, and messages that wait for them; oldest first. */
-  readonly #pending = new Set<Handling>()
+  #pending: Set<Handling> | undefined = undefined
   /** Messages that came while `maxPending` was reached, in order. */
   readonly #held = new Fifo<IncomingMessage>()
   #heldBytes = 0
@@ -54,7 +55,8 @@ export class Dispatcher implements HandlingOwner {
   #unmatched: { message: IncomingMessage; driver: Driver }[] = []
   #unmatchedUntil = -Infinity
   #stoppedAt = Infinity
-  readonly #patience: Patience
+  /** Made for the first handler that takes its time: an idle client has none. */
+  #patience: Patience | undefined = undefined
 
   constructor(
     parts: { subscriptions: Subscriptions; events: Events; statistics: Statistics; alarms: Alarms },
@@ -67,17 +69,12 @@ export class Dispatcher implements HandlingOwner {
     this.#options = options
     this.#host = host
     this.#alarm = parts.alarms.create((now) => this.#handleAlarm(now))
-    this.#patience = new Patience(
-      parts.alarms,
-      parts.events,
-      options.handlerTimeout,
-      (error, handling, route) => this.#handleRejected(error, handling, route),
-    )
+    this.#alarms = parts.alarms
   }
 
   /** Handlers that have not finished, and messages that wait. */
   get pending(): number {
-    return this.#pending.size + this.#held.length + this.#unmatched.length
+    return (this.#pending?.size ?? 0) + this.#held.length + this.#unmatched.length
   }
 
   handleConnected(driver: Driver, sessionPresent: boolean): void {
@@ -116,7 +113,7 @@ export class Dispatcher implements HandlingOwner {
   handleRemoved(route: Route, reasonCode = 0): void {
     const waiting = route.waiting
     route.waiting = []
-    this.#patience.handleRead(route)
+    this.#patience?.handleRead(route)
     for (const handling of waiting) {
       if (reasonCode > 0) this.handleDropped()
       handling.finish(route, reasonCode, false)
@@ -140,7 +137,7 @@ export class Dispatcher implements HandlingOwner {
   }
 
   handleFinished(handling: Handling): void {
-    this.#pending.delete(handling)
+    this.#pending?.delete(handling)
     if (this.#held.length > 0 || this.#driver?.reading === false) this.#drain()
     handling.driver.touched()
   }
@@ -153,7 +150,7 @@ export class Dispatcher implements HandlingOwner {
   /** A stream is done with a message. */
   release(handling: Handling, route: Route, reasonCode = 0): void {
     route.running -= 1
-    if (route.running < route.highWaterMark) this.#patience.handleRead(route)
+    if (route.running < route.highWaterMark) this.#patience?.handleRead(route)
     handling.finish(route, reasonCode)
     this.#next(route)
   }
@@ -162,13 +159,13 @@ export class Dispatcher implements HandlingOwner {
   abandon(handling: Handling, route: Route): void {
     this.#giveBack(handling.message)
     route.running -= 1
-    this.#pending.delete(handling)
+    this.#pending?.delete(handling)
     this.#next(route)
   }
 
   cancel(): void {
     this.#alarm.cancel()
-    this.#patience.cancel()
+    this.#patience?.cancel()
   }
 
   #dispatch(message: IncomingMessage, driver: Driver): void {
@@ -264,7 +261,7 @@ export class Dispatcher implements HandlingOwner {
     route.running += 1
     if (route.take !== undefined) {
       message.detach()
-      if (route.running >= route.highWaterMark) this.#patience.handleFull(route, driver.now)
+      if (route.running >= route.highWaterMark) this.#patient().handleFull(route, driver.now)
       return route.take(handling)
     }
     try {
@@ -279,15 +276,16 @@ export class Dispatcher implements HandlingOwner {
   }
 
   #await(result: PromiseLike<unknown>, handling: Handling, route: Route): void {
-    const run = this.#patience.begin(handling, route)
+    const patience = this.#patient()
+    const run = patience.begin(handling, route)
     // What a handler does when its time is over is of no account.
     // By a promise of ours: what is thenable may throw, or call back twice.
     Promise.resolve(result).then(
       () => {
-        if (this.#patience.end(run)) this.release(handling, route)
+        if (patience.end(run)) this.release(handling, route)
       },
       (error: unknown) => {
-        if (this.#patience.end(run)) this.#handleRejected(error, handling, route)
+        if (patience.end(run)) this.#handleRejected(error, handling, route)
       },
     )
   }
@@ -337,11 +335,22 @@ export class Dispatcher implements HandlingOwner {
   }
 
   #track(handling: Handling): void {
+    this.#pending ??= new Set()
     this.#pending.add(handling)
   }
 
+  #patient(): Patience {
+    this.#patience ??= new Patience(
+      this.#alarms,
+      this.#events,
+      this.#options.handlerTimeout,
+      (error, handling, route) => this.#handleRejected(error, handling, route),
+    )
+    return this.#patience
+  }
+
   get #hasNoRoom(): boolean {
-    return this.#pending.size >= this.#options.maxPending || this.#patience.hasFullStreams
+    return (this.#pending?.size ?? 0) >= this.#options.maxPending || this.#patience?.hasFullStreams === true
   }
 
   get #isFull(): boolean {

@@ -44,10 +44,11 @@ export class Subscriber {
   readonly #options: ResolvedOptions
   readonly #host: SubscriberHost
   readonly requests: Requests
-  readonly #holders = new Map<string, Set<Holding>>()
+  // Made when they are first needed: an idle client has none.
+  #holders: Map<string, Set<Holding>> | undefined = undefined
   /** What each stream that has not ended holds. */
-  readonly #streams = new Map<BufferedStream, Holding>()
-  readonly #streamOf = new WeakMap<Route, BufferedStream>()
+  #streams: Map<BufferedStream, Holding> | undefined = undefined
+  #streamOf: WeakMap<Route, BufferedStream> | undefined = undefined
 
   constructor(
     parts: { subscriptions: Subscriptions; dispatcher: Dispatcher; events: Events; host: SubscriberHost },
@@ -73,7 +74,10 @@ export class Subscriber {
     signal?.throwIfAborted()
     for (const request of wanted) this.#checkSame(request)
     const holding = this.#hold(wanted, handler, stream)
-    if (stream !== undefined) this.#streams.set(stream, holding)
+    if (stream !== undefined) {
+      this.#streams ??= new Map()
+      this.#streams.set(stream, holding)
+    }
     const request = this.#request(wanted, options)
     if (signal !== undefined) this.#listen(signal, holding, request)
     if (request === undefined) return this.#subscription(holding, grantedBefore(wanted, this.#subscriptions))
@@ -97,11 +101,11 @@ export class Subscriber {
 
   messages(wanted: readonly RequestedFilter[], options: ResolvedCall): MessageStream {
     const routesOf = ({ routes }: Handling): readonly Route[] =>
-      [...routes].filter((route) => this.#streamOf.get(route) === stream)
+      [...routes].filter((route) => this.#streamOf?.get(route) === stream)
     const stream: BufferedStream = new BufferedStream({
       subscribe: (target) => {
         const subscription = this.subscribe(wanted, options, undefined, target)
-        subscription.catch(() => this.#streams.delete(target))
+        subscription.catch(() => this.#streams?.delete(target))
         return subscription
       },
       release: (handling, reasonCode) => {
@@ -113,7 +117,7 @@ export class Subscriber {
         for (const route of routesOf(handling)) this.#dispatcher.abandon(handling, route)
       },
       leave: async (target) => {
-        this.#streams.delete(target)
+        this.#streams?.delete(target)
         const done = target.ready.then((subscription) => subscription.unsubscribe())
         const left = done.catch(() => {})
         if (this.#host.isConnected) await left
@@ -142,7 +146,7 @@ export class Subscriber {
     signal?.throwIfAborted()
     for (const filter of filters) {
       for (const route of this.#subscriptions.routesOf(filter)) this.#removeRoute(route)
-      this.#holders.delete(filter)
+      this.#holders?.delete(filter)
       this.#subscriptions.forget(filter)
     }
     const request = new Request('unsubscribe', filters, properties, timeout ?? this.#options.operationTimeout)
@@ -182,17 +186,17 @@ export class Subscriber {
       })
     }
     if (abandoned === undefined) return
-    const unwanted = abandoned.filters.filter((filter) => !this.#holders.has(filter))
+    const unwanted = abandoned.filters.filter((filter) => this.#holders?.has(filter) !== true)
     if (unwanted.length > 0) this.requests.add(new Request('unsubscribe', unwanted, undefined, 0))
   }
 
   handleClosed(error: MqttError): void {
     this.requests.handleClosed(error)
-    for (const [stream, holding] of this.#streams) {
+    for (const [stream, holding] of this.#streams ?? []) {
       stream.close()
       this.#release(holding)
     }
-    this.#streams.clear()
+    this.#streams = undefined
   }
 
   // Who holds what.
@@ -220,11 +224,15 @@ export class Subscriber {
     const called: Handler | undefined = stream === undefined ? handler : () => {}
     for (const { request, options } of wanted) {
       const { filter } = request
+      this.#holders ??= new Map()
       const holders = this.#holders.get(filter) ?? new Set()
       this.#holders.set(filter, holders.add(holding))
       if (called === undefined) continue
       const route = createRoute(filter, called, options, stream, this.#options.maxPending)
-      if (stream !== undefined) this.#streamOf.set(route, stream)
+      if (stream !== undefined) {
+        this.#streamOf ??= new WeakMap()
+        this.#streamOf.set(route, stream)
+      }
       holding.routes.push(route)
       this.#subscriptions.add(route)
     }
@@ -273,9 +281,9 @@ export class Subscriber {
 
   #releaseFilter(holding: Holding, filter: string): boolean {
     for (const route of holding.routes) if (route.filter === filter) this.#removeRoute(route)
-    const holders = this.#holders.get(filter)
+    const holders = this.#holders?.get(filter)
     if (holders === undefined || !holders.delete(holding) || holders.size > 0) return false
-    this.#holders.delete(filter)
+    this.#holders?.delete(filter)
     this.#subscriptions.forget(filter)
     return true
   }

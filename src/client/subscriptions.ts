@@ -28,17 +28,18 @@ interface Matches {
 }
 
 const NO_ROUTES: readonly Route[] = []
+const NO_FILTERS: ReadonlyMap<string, Subscribed> = new Map()
 
 export class Subscriptions {
-  /** Made at the first route: an idle client has none. */
+  // Made when they are first needed: an idle client has none.
   #tree: TopicTree<Route> | undefined = undefined
-  readonly #subscribed = new Map<string, Subscribed>()
-  readonly #routes = new Map<string, Set<Route>>()
+  #subscribed: Map<string, Subscribed> | undefined = undefined
+  #routes: Map<string, Set<Route>> | undefined = undefined
   /** Counts the changes of routes: what was remembered before the latest is void. */
   #version = 0
 
   get filters(): ReadonlyMap<string, Subscribed> {
-    return this.#subscribed
+    return this.#subscribed ?? NO_FILTERS
   }
 
   get size(): number {
@@ -48,6 +49,7 @@ export class Subscriptions {
   add(route: Route): void {
     this.#tree ??= new TopicTree()
     this.#tree.add(deliveryFilter(route.filter), route)
+    this.#routes ??= new Map()
     const routes = this.#routes.get(route.filter) ?? new Set()
     this.#routes.set(route.filter, routes.add(route))
     this.#version += 1
@@ -58,14 +60,14 @@ export class Subscriptions {
     if (!route.active) return
     route.active = false
     this.#tree?.remove(deliveryFilter(route.filter), route)
-    const routes = this.#routes.get(route.filter)
+    const routes = this.#routes?.get(route.filter)
     routes?.delete(route)
-    if (routes?.size === 0) this.#routes.delete(route.filter)
+    if (routes?.size === 0) this.#routes?.delete(route.filter)
     this.#version += 1
   }
 
   routesOf(filter: string): readonly Route[] {
-    return [...(this.#routes.get(filter) ?? [])]
+    return [...(this.#routes?.get(filter) ?? [])]
   }
 
   /** The handlers that match, each once. */
@@ -82,6 +84,7 @@ export class Subscriptions {
 
   /** Remembers that the filter is, or will be, subscribed to. */
   want(filter: string, request: SubscriptionRequest, properties: Properties | undefined): Subscribed {
+    this.#subscribed ??= new Map()
     const known = this.#subscribed.get(filter)
     if (known !== undefined) {
       known.request = request
@@ -94,7 +97,7 @@ export class Subscriptions {
   }
 
   forget(filter: string): void {
-    this.#subscribed.delete(filter)
+    this.#subscribed?.delete(filter)
   }
 }
 

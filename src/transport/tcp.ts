@@ -65,6 +65,9 @@ export function openSocket(
   return connect(target, signal, progress, undefined)
 }
 
+/** Not a closure of the dialling, which would live as long as the socket. */
+function ignore(): void {}
+
 /** What has ended a socket, if anything has. */
 export function brokenBy(socket: net.Socket): Error | undefined {
   if (!socket.destroyed && !socket.readableEnded) return undefined
@@ -83,7 +86,7 @@ function connect(
       ...settingsOf(target, progress),
       ...(onread === undefined ? {} : { onread }),
     })
-    socket.on('error', () => {})
+    socket.on('error', ignore)
     const settle = (): void => {
       signal.removeEventListener('abort', aborted)
       socket.off('connect', connected).off('error', failed)

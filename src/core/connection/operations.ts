@@ -70,7 +70,8 @@ export class Operation implements IdClaim {
 export class Operations {
   readonly #ids: PacketIds<Delivery | IdClaim>
   readonly #deadlines: Deadlines
-  readonly #open = new Map<number, Operation>()
+  /** Made for the first: most connections ask rarely. */
+  #open: Map<number, Operation> | undefined = undefined
   /** Those for which no id was free. */
   #waiting: Operation[] = []
 
@@ -80,7 +81,7 @@ export class Operations {
   }
 
   get size(): number {
-    return this.#open.size + this.#waiting.length
+    return (this.#open?.size ?? 0) + this.#waiting.length
   }
 
   /** Gives the operation an id; false when it has to wait for one. */
@@ -92,6 +93,7 @@ export class Operations {
     }
     operation.packetId = packetId
     operation.sentAt = now
+    this.#open ??= new Map()
     this.#open.set(packetId, operation)
     this.#deadlines.operation = Math.min(this.#deadlines.operation, operation.deadline)
     return true
@@ -99,7 +101,7 @@ export class Operations {
 
   /** The operation that an answer belongs to, undefined when none has its id. @throws ProtocolError */
   answer(kind: OperationKind, packetId: number, answers: number): Operation | undefined {
-    const operation = this.#open.get(packetId)
+    const operation = this.#open?.get(packetId)
     if (operation === undefined) {
       if (this.#ids.get(packetId) === undefined) return undefined
       throw violation(`the answer to a ${kind} came for the packet identifier ${packetId} of a PUBLISH`)
@@ -112,7 +114,7 @@ export class Operations {
     if (answers !== operation.answers) {
       throw violation(`the answer to a ${kind} has ${answers} reason codes, expected ${operation.answers}`)
     }
-    this.#open.delete(packetId)
+    this.#open?.delete(packetId)
     this.#ids.delete(packetId)
     return operation
   }
@@ -126,7 +128,7 @@ export class Operations {
   overdue(now: number): Operation[] {
     const overdue: Operation[] = []
     this.#deadlines.operation = Infinity
-    for (const operation of this.#open.values()) {
+    for (const operation of this.#open?.values() ?? []) {
       if (operation.deadline <= now) {
         operation.abandoned = true
         overdue.push(operation)
@@ -138,9 +140,10 @@ export class Operations {
 
   /** All of them, when the connection ends; their ids are free again. */
   drain(): Operation[] {
-    const operations = [...this.#open.values(), ...this.#waiting]
-    for (const packetId of this.#open.keys()) this.#ids.delete(packetId)
-    this.#open.clear()
+    const open = this.#open ?? new Map<number, Operation>()
+    const operations = [...open.values(), ...this.#waiting]
+    for (const packetId of open.keys()) this.#ids.delete(packetId)
+    this.#open = undefined
     this.#waiting = []
     return operations
   }

@@ -12,7 +12,7 @@ import type { TopicName } from '../topics/topic-names.ts'
 
 export class InboundAliases {
   readonly #maximum: number
-  readonly #topics = new Map<number, ReceivedTopic>()
+  #topics: Map<number, ReceivedTopic> | undefined = undefined
 
   constructor(maximum: number) {
     this.#maximum = maximum
@@ -28,10 +28,11 @@ export class InboundAliases {
       )
     }
     if (message.topic !== '') {
+      this.#topics ??= new Map()
       this.#topics.set(alias, message.name)
       return
     }
-    const name = this.#topics.get(alias)
+    const name = this.#topics?.get(alias)
     if (name === undefined) throw violation(`a PUBLISH has no topic, and its topic alias ${alias} is unknown`)
     message.name = name
   }
