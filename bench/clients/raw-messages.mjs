@@ -1,7 +1,9 @@
 // The least that a client can do for each single message and still be one: find the packet's end in what was read,
 // acknowledge QoS 1, copy a message that was encoded beforehand and set its packet identifier; one write for all that
-// belongs to one chunk. Topics are not read, nothing is checked, nothing is kept. Packets are shorter than 16 KiB.
+// belongs to one chunk. Topics are not read, nothing is checked, nothing is kept. Packets are shorter than 16 KiB, and
+// all messages of a process are the same one.
 
+import { once } from 'node:events'
 import { connect as dial } from 'node:net'
 import { encodeConnect, encodePublish, encodeSubscribe } from '../packets.mjs'
 import { sliding } from '../windows.mjs'
@@ -77,18 +79,26 @@ export const connect = async ({ port, version: name, clientId = 'bench' }) => {
       flush()
     })
 
+  const publish = (topic, payload, qos, done) => {
+    if (!message) {
+      message = encodePublish({ version, topic, qos, payload })
+      place = (message[1] < 128 ? 4 : 5) + topic.length
+    }
+    completed = done
+    id = qos > 0 ? (id % 65_535) + 1 : 0
+    add(message, id, place)
+    if (qos > 0 && !inChunk) process.nextTick(flush)
+  }
   await ask(encodeConnect(version, clientId))
   return {
-    publish: (topic, payload, qos, done) => {
-      if (!message) {
-        message = encodePublish({ version, topic, qos, payload })
-        place = (message[1] < 128 ? 4 : 5) + topic.length
+    publish,
+    publishMany: async ({ count, qos, payload, topics, window }) => {
+      if (qos > 0) return sliding(count, window, (done) => publish(topics[0], payload, qos, done))
+      for (let i = 0; i < count; i++) {
+        publish(topics[0], payload, 0)
+        if (socket.writableNeedDrain) await once(socket, 'drain')
       }
-      completed = done
-      id = qos > 0 ? (id % 65_535) + 1 : 0
-      add(message, id, place)
-      if (!inChunk) process.nextTick(flush)
-      if (qos === 0) done()
+      flush()
     },
     receive: ({ filter, qos, onMessage }) => {
       handle = onMessage

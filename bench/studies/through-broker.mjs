@@ -16,7 +16,7 @@ export const throughBroker = {
   id: 'W10',
   title: 'publisher and subscriber in one process, through mosquitto, 64 bytes',
   needs: ['mosquitto'],
-  clients: ['mqttjs', 'petrel', 'awscrt'],
+  clients: ['mqttjs', 'petrel', 'awscrt', 'raw'],
   cases: { qos0: 'QoS 0', qos1: 'QoS 1' },
   columns: { cpu: 'CPU µs per message', rate: 'k msg/s' },
   better: { cpu: 'less', rate: 'more' },
