@@ -134,6 +134,15 @@ describe.each(VERSIONS)('publishAll() in %s', (version) => {
     expect(result.failures.find(({ index }) => index === 1)?.error).toBeInstanceOf(UsageError)
   })
 
+  it.each([null, undefined, 'a', 7])('says what is wrong with a message that is %j', async (message) => {
+    const client = await makeWorld(version).connected()
+    const { failures } = await client.publishAll([message as unknown as OutgoingMessage])
+    expect(failures[0]?.error).toBeInstanceOf(UsageError)
+    expect(failures[0]?.error).toMatchObject({
+      message: expect.stringContaining('expected an object with a topic and a payload, got'),
+    })
+  })
+
   it('tells the first 1,000 failures and the number of all', async () => {
     const world = makeWorld(version)
     const client = await world.connected()

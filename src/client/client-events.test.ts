@@ -1,7 +1,7 @@
 // Events, and the back-off as they tell it: rules 1, 7, 26.
 import { describe, expect, it } from 'vitest'
 import { collect, outcomeOf, record, texts, useWorlds, VERSIONS } from '../../test/support/client-world.ts'
-import { ConnectionError, RefusedError } from '../core/errors.ts'
+import { ConnectionError, RefusedError, UsageError } from '../core/errors.ts'
 import type { Client } from './client.ts'
 import type { ClientEvents } from './events.ts'
 
@@ -322,6 +322,26 @@ describe('on()', () => {
     off()
     await connecting
     expect(log).toHaveLength(3)
+  })
+
+  it.each([
+    ['conected', 'unknown event "conected"; did you mean connected?'],
+    ['connect', 'unknown event "connect"; did you mean connected?'],
+    ['packetsend', 'unknown event "packetsend"; did you mean packet?'],
+    ['toString', 'unknown event "toString"; expected one of connected, connectFailed, '],
+    ['__proto__', 'unknown event "__proto__"; expected one of connected, connectFailed, '],
+    [undefined, 'unknown event undefined; expected one of connected, connectFailed, '],
+  ])('an event that there is not is told: %s', (name, message) => {
+    const client = makeWorld('5').client()
+    expect(() => client.on(name as 'state', () => {})).toThrow(UsageError)
+    expect(() => client.on(name as 'state', () => {})).toThrow(message)
+  })
+
+  it('a listener is a function', () => {
+    const client = makeWorld('5').client()
+    expect(() => client.on('state', 'log' as unknown as () => void)).toThrow(
+      expect.objectContaining({ code: 'invalid-option', field: 'listener' }),
+    )
   })
 
   it('one listener twice is called twice, and removed one by one', () => {

@@ -305,7 +305,7 @@ export class Client {
     this.#parts.engine.backoff.setLimits(min, max)
   }
 
-  /** Listens to an event; returns how to stop. */
+  /** Listens to an event; returns how to stop. @throws UsageError */
   on<Name extends keyof ClientEvents>(
     event: Name,
     listener: (event: ClientEvents[Name]) => void,

@@ -2,9 +2,10 @@
 
 import type { DeliveryState } from '../core/session/deliveries.ts'
 import type { NegotiatedSettings } from '../core/connection/negotiated.ts'
-import type { MqttError } from '../core/errors.ts'
+import { type MqttError, UsageError } from '../core/errors.ts'
 import type { ControlPacket, DisconnectPacket, ProtocolVersion, QoS } from '../core/packets/types.ts'
 import type { Message } from './message.ts'
+import { checkFunction, hintOn, shown } from './option-checks.ts'
 
 /** What `connect()` resolves with. */
 export interface ConnectResult {
@@ -78,9 +79,34 @@ interface Registration {
   readonly once: boolean
 }
 
+/** What other clients call them. */
+const MEANT = {
+  connect: 'connected',
+  reconnect: 'connectFailed, or resumed',
+  close: 'disconnected',
+  offline: 'disconnected',
+  end: 'closed',
+  packetsend: 'packet',
+  packetreceive: 'packet',
+}
+
 export class Events {
   readonly #report: (error: unknown) => void
-  readonly #listeners: { [Name in keyof ClientEvents]?: readonly Registration[] | undefined } = {}
+  readonly #listeners: Record<keyof ClientEvents, readonly Registration[] | undefined> = {
+    connected: undefined,
+    connectFailed: undefined,
+    disconnected: undefined,
+    interrupted: undefined,
+    resumed: undefined,
+    closed: undefined,
+    message: undefined,
+    unmatched: undefined,
+    publishFailed: undefined,
+    deliverySettled: undefined,
+    packet: undefined,
+    state: undefined,
+    error: undefined,
+  }
 
   /** @param report what listeners throw, and errors that nobody listens to */
   constructor(report: (error: unknown) => void) {
@@ -91,11 +117,17 @@ export class Events {
     return this.#listeners[name] !== undefined
   }
 
+  /** @throws UsageError */
   on<Name extends keyof ClientEvents>(
     name: Name,
     listener: Listener<ClientEvents[Name]>,
     once: boolean,
   ): () => void {
+    if (!Object.hasOwn(this.#listeners, name)) {
+      const hint = hintOn(String(name), Object.keys(this.#listeners), MEANT)
+      throw new UsageError('invalid-argument', 'event', `unknown event ${shown(name)}; ${hint}`)
+    }
+    checkFunction('listener', listener)
     const registration: Registration = { listener: listener as Listener<never>, once }
     this.#listeners[name] = [...(this.#listeners[name] ?? []), registration]
     return () => this.#off(name, registration)

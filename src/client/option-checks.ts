@@ -214,9 +214,17 @@ export function unknownName(
   meant: Readonly<Record<string, string>> = {},
 ): UsageError {
   const path = field === '' ? name : `${field}.${name}`
+  return new UsageError('invalid-option', path, `unknown option; ${hintOn(name, names, meant)}`)
+}
+
+/** The name that was probably meant, or all that there are. */
+export function hintOn(
+  name: string,
+  names: readonly string[],
+  meant: Readonly<Record<string, string>>,
+): string {
   const hint = Object.hasOwn(meant, name) ? meant[name] : nearest(name, names)
-  const rest = hint === undefined ? `expected one of ${names.join(', ')}` : `did you mean ${hint}?`
-  return new UsageError('invalid-option', path, `unknown option; ${rest}`)
+  return hint === undefined ? `expected one of ${names.join(', ')}` : `did you mean ${hint}?`
 }
 
 /** What a place in a packet may say: property name → its row in the table of the specification. */

@@ -200,8 +200,10 @@ function propertiesOf5(given: unknown, rules: PropertyRules, version5: Version5)
 /** Nothing is said of a message but its topic and payload. */
 export const NO_OPTIONS: DeliveryOptions = Object.freeze({})
 
-/** Whether a message of `publishAll` has nothing but its topic and payload. */
+/** Whether a message of `publishAll` has nothing but its topic and payload. @throws UsageError when it is no object */
 export function isBare(message: OutgoingMessage): boolean {
+  if (typeof message !== 'object' || message === null)
+    throw invalid('message', 'an object with a topic and a payload', message)
   for (const name in message) if (name !== 'topic' && name !== 'payload') return false
   return true
 }
