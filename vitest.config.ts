@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os'
 import { configDefaults, defineConfig, type ViteUserConfig } from 'vitest/config'
 
-const unit = ['src/**/*.test.ts', 'test/architecture.test.ts', 'test/package*.test.ts']
+const unit = ['src/**/*.test.ts', 'test/architecture.test.ts', 'test/package*.test.ts', 'test/guides.test.ts']
 
 const config: ViteUserConfig = defineConfig({
   test: {

@@ -49,6 +49,7 @@ export interface DeliveryOptions {
   readonly retain?: boolean | undefined
   /** `'stored'`: at QoS 1 and 2, the promise resolves when the store has the message. Default `'acknowledged'`. */
   readonly until?: 'acknowledged' | 'stored' | undefined
+  /** Aborted, the promise rejects: a message that was not sent is withdrawn, one that was goes on (rule 17). */
   readonly signal?: AbortSignal | undefined
   /** ms, 0: no limit. Default: the client's `operationTimeout`. */
   readonly timeout?: number | undefined
@@ -96,7 +97,7 @@ export interface DisconnectProperties {
 }
 
 export interface DisconnectOptions {
-  /** ms that operations and running handlers are waited for. Default 0. */
+  /** ms that operations and running handlers are waited for, while there is a connection. Default 0. */
   readonly drain?: number | undefined
   /** 0x04: the server publishes the will. Version 5 only, except 0. Default 0. */
   readonly reasonCode?: number | undefined

@@ -3,7 +3,7 @@
  * not before. With a clock the network flushes itself and keeps the broker's time; without one the test does:
  *
  *     const network = new MemoryNetwork(new Broker())
- *     const client = createClient({ url: network.url, dial: network.dial, … })
+ *     const client = createClient(network.url, { dial: network.dial, … })
  *     network.flush()             // bytes cross, both ways, until none are left
  *     network.advance(60_000)     // the broker's time passes, deadline by deadline
  */
