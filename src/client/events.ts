@@ -82,7 +82,7 @@ interface Registration {
 /** What other clients call them. */
 const MEANT = {
   connect: 'connected',
-  reconnect: 'connectFailed, or resumed',
+  reconnect: 'state',
   close: 'disconnected',
   offline: 'disconnected',
   end: 'closed',
