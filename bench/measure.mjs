@@ -109,7 +109,7 @@ const disagreement = ({ role, qos }, total, counts) => {
 }
 
 /**
- * Runs `count` messages, for at most `limit` ms, after a warm-up of a fifth as many; returns { rate, seconds, cpu, rss, … } or { error }.
+ * Runs `count` messages, for at most `limit` ms, after a warm-up of `warm` times as many; returns { rate, seconds, cpu, rss, … } or { error }.
  * `cpu` is in seconds for a million messages, `rss` in MiB at its peak.
  */
 export const measure = async ({
@@ -120,12 +120,13 @@ export const measure = async ({
   window,
   version,
   count,
+  warm,
   node,
   priority,
   limit,
 }) => {
   const { role, qos, payload, topics } = workload
-  const warmup = Math.max(2 * topics, Math.ceil(count / 5))
+  const warmup = Math.max(2 * topics, Math.ceil(count * warm))
   const total = warmup + count
   const how = { priority, limit }
   const source = [

@@ -73,6 +73,8 @@ if (!['3.1.1', '5'].includes(flags.version))
   stop(`there is no MQTT version ${flags.version} here: 3.1.1 or 5`)
 const rounds = Math.ceil(number(flags.rounds, flags.quick ? 3 : 5))
 const seconds = number(flags.seconds, flags.quick ? 0.2 : 1)
+/** Seconds: what compilers and allocators need to settle, as long for each client. */
+const warmUp = flags.quick ? 0.2 : 0.5
 const measurable = { ...workloads, ...studies }
 const chosen = flags.only
   ? choose(flags.only, measurable, 'workload or study')
@@ -164,6 +166,7 @@ const runWorkload = (entry) =>
     window: entry.window,
     version: flags.version,
     count: Math.max(500, Math.round(entry.rate * seconds)),
+    warm: warmUp / seconds,
     node: flags.node,
     priority: flags.priority,
     limit: flags.quick ? 6_000 : 45_000,
