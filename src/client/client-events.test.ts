@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { collect, outcomeOf, record, texts, useWorlds, VERSIONS } from '../../test/support/client-world.ts'
 import { ConnectionError, RefusedError, UsageError } from '../core/errors.ts'
+import type { ControlPacket } from '../core/packets/types.ts'
 import type { Client } from './client.ts'
 import type { ClientEvents } from './events.ts'
 
@@ -335,6 +336,17 @@ describe('on()', () => {
     const client = makeWorld('5').client()
     expect(() => client.on(name as 'state', () => {})).toThrow(UsageError)
     expect(() => client.on(name as 'state', () => {})).toThrow(message)
+  })
+
+  it.each([0, 1] as const)('a packet told has the bytes that were published, at QoS %i', async (qos) => {
+    const client = await makeWorld('5').connected()
+    const payload = new Uint8Array([1, 2, 3])
+    const seen: ControlPacket[] = []
+    client.on('packet', ({ packet }) => void (packet.type === 'publish' && seen.push(packet)))
+    const published = client.publish('a', payload, { qos })
+    payload.fill(9)
+    await published
+    expect(seen).toMatchObject([{ payload: new Uint8Array([1, 2, 3]) }])
   })
 
   it('a listener is a function', () => {

@@ -11,6 +11,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { afterEach, expect } from 'vitest'
 import { type Client, type ClientOptions, ClientPool, type ProtocolVersion } from '../../src/index.ts'
 import { concat, hex, toHex } from './codec/hex.ts'
+import { Waiters } from './streams.ts'
 
 type ByVersion = Readonly<Record<ProtocolVersion, Uint8Array>>
 
@@ -61,7 +62,7 @@ export class RawBroker {
   readonly #clients: Client[] = []
   // Hundreds of connections within a second are the tests' own doing.
   readonly #pool = new ClientPool({ maxAttempts: Infinity, attemptsPerSecond: Infinity })
-  readonly #arrivals = new Waiting()
+  readonly #arrivals = new Waiters()
   #url = ''
 
   constructor(onConnect: OnConnect) {
@@ -127,7 +128,7 @@ export class RawConnection {
 
   readonly #socket: Socket
   readonly #onConnect: OnConnect
-  readonly #progress = new Waiting()
+  readonly #progress = new Waiters()
   #rest: Uint8Array = new Uint8Array(0)
 
   constructor(socket: Socket, number: number, onConnect: OnConnect) {
@@ -223,22 +224,4 @@ export async function expectEndOf(connection: RawConnection): Promise<void> {
   const since = performance.now()
   await connection.ended
   expect(performance.now() - since).toBeLessThan(1_500)
-}
-
-/** Those who wait for something to become so. */
-class Waiting {
-  #waiting: { readonly isSo: () => boolean; readonly resolve: () => void }[] = []
-
-  until(isSo: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      if (isSo()) resolve()
-      else this.#waiting.push({ isSo, resolve })
-    })
-  }
-
-  check(): void {
-    const due = this.#waiting.filter(({ isSo }) => isSo())
-    this.#waiting = this.#waiting.filter((waiter) => !due.includes(waiter))
-    for (const { resolve } of due) resolve()
-  }
 }

@@ -83,7 +83,8 @@ export class PacketWriter {
     this.watcher({
       type: 'publish',
       topic: topic.length > 2 ? message.name.text : '',
-      payload: typeof payload === 'string' ? encodeUtf8(payload) : payload,
+      // The caller may change the bytes before the event is handed out. Not by `slice`: that of a Buffer is a view.
+      payload: typeof payload === 'string' ? encodeUtf8(payload) : new Uint8Array(payload),
       qos,
       retain: message.retain,
       dup: (flags & 8) !== 0,
