@@ -13,7 +13,7 @@
 
 import { parseArgs } from 'node:util'
 import mqttPacket from 'mqtt-packet'
-import { Slabs } from '../src/core/bytes/output-buffer.ts'
+import { Slabs } from '../src/core/bytes/slabs.ts'
 import { PacketSource } from '../src/core/connection/packet-source.ts'
 import { PacketWriter } from '../src/core/connection/packet-writer.ts'
 import { Traffic } from '../src/core/connection/traffic.ts'
@@ -52,6 +52,7 @@ const encoders = {
         if (writer.buffer.pending < CHUNK) continue
         for (let chunk = writer.buffer.take(); chunk !== undefined; chunk = writer.buffer.take())
           sum += chunk.length
+        writer.buffer.handleWritten(writer.buffer.taken)
       }
     }
   },

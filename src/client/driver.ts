@@ -109,7 +109,8 @@ export class Driver implements TransportReceiver {
   /** What fits into the buffers of the system is written there whether or not the peer lives. */
   handleWritten(total: number): void {
     this.written = total
-    if (this.#saturated) this.connection.handleWritten(this.#runtime.now())
+    this.connection.handleWritten(total)
+    if (this.#saturated) this.connection.handleProgress(this.#runtime.now())
     this.onWritten?.(total)
   }
 
@@ -233,6 +234,7 @@ export class Driver implements TransportReceiver {
       const chunk = connection.nextOutput(onlyFull)
       if (chunk === undefined) break
       this.#saturated = !this.#transport.write(chunk)
+      if (this.#transport.written !== undefined) connection.handleWritten(this.#transport.written)
     }
     this.#owner.handleFlushed(this)
   }

@@ -1,6 +1,6 @@
 /** What the clients of one pool share. */
 
-import { Slabs } from '../core/bytes/output-buffer.ts'
+import { Slabs } from '../core/bytes/slabs.ts'
 import { TopicNames } from '../core/topics/topic-names.ts'
 import type { Dial } from '../transport/transport.ts'
 import { Alarms } from './alarms.ts'

@@ -322,7 +322,7 @@ export class Publisher {
       this.#admit(delivery)
     else this.#offerWhenFull(delivery, session)
     // It was not sent at once.
-    if (delivery.passing) delivery.move(this.#arena.copy(delivery.payload as Uint8Array), 0)
+    if (delivery.passing) delivery.move(this.#arena.copy(delivery.payload as Uint8Array))
   }
 
   #offerWhenFull(delivery: Delivery, session: Session): void {

@@ -5,7 +5,8 @@
  */
 
 export { Framer } from './bytes/framer.ts'
-export { OutputBuffer, Slabs } from './bytes/output-buffer.ts'
+export { OutputBuffer } from './bytes/output-buffer.ts'
+export { Slabs } from './bytes/slabs.ts'
 export { PacketReader } from './bytes/packet-reader.ts'
 export { Connection } from './connection/connection.ts'
 export type { ConnectionOptions } from './connection/connection-options.ts'

@@ -12,7 +12,7 @@
  * by hand, and each packet that leaves is held against the session as it would be restored from what was stored.
  */
 
-import { Slabs } from '../core/bytes/output-buffer.ts'
+import { Slabs } from '../core/bytes/slabs.ts'
 import { Connection } from '../core/connection/connection.ts'
 import type { ConnectionOptions } from '../core/connection/connection-options.ts'
 import type { ConnectionEvent } from '../core/connection/events.ts'
@@ -377,7 +377,9 @@ export class Conversation {
       this.#store?.check(packet)
       this.#packets.push(packet)
     }
-    if (written) this.connection.handleWritten(this.now)
+    if (!written) return
+    this.connection.handleWritten(this.connection.output.taken)
+    this.connection.handleProgress(this.now)
   }
 
   #feed(chunk: Uint8Array): void {

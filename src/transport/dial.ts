@@ -19,9 +19,10 @@ import type { Dial, DialTarget, Transport } from './transport.ts'
 
 /** A dialer with its own memory of addresses, certificates and TLS sessions. @param dnsTtl ms */
 export function createDial({ dnsTtl, runtime }: { dnsTtl: number; runtime: { now(): number } }): Dial {
+  let sockets: Sockets | undefined
   let shared: Shared | undefined
   const dial: Dial = async (target, signal) => {
-    const sockets = await loadSockets()
+    sockets ??= await loadSockets()
     shared ??= { lookup: sockets.cachedLookup(dnsTtl, () => runtime.now()), tls: undefined }
     return new Dialing(target, signal, shared, sockets).run()
   }

@@ -177,7 +177,7 @@ export class SocketTransport implements Transport {
   #ended = false
   #error: unknown = undefined
   readonly #handleWritten = (): void => {
-    this.#receiver?.handleWritten(this.#written - this.#socket.writableLength)
+    this.#receiver?.handleWritten(this.written)
   }
 
   /** Over a socket whose chunks come as 'data', each in memory of its own. */
@@ -211,6 +211,10 @@ export class SocketTransport implements Transport {
   write(chunk: Uint8Array): boolean {
     this.#written += chunk.length
     return this.#socket.write(chunk, this.#handleWritten)
+  }
+
+  get written(): number {
+    return this.#written - this.#socket.writableLength
   }
 
   pause(): void {

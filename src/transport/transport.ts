@@ -2,8 +2,8 @@
  * A byte stream to a broker, and how to get one. All that the client knows of the network.
  *
  * Ownership, the whole of it:
- * - Written chunks stay as they are for good: nobody writes into them again, the transport neither. A message that waits
- *   for its acknowledgement may have its only copy there.
+ * - Written chunks are *lent*: nobody writes into them until `handleWritten` has told that they were handed to the
+ *   network, the transport never. A message that waits for its acknowledgement may have its only copy there.
  * - Received chunks are *lent*: valid until `handleData` returns, when the receiver has copied what it keeps.
  *   With `kept: true` the memory is the receiver's, and nothing needs copying.
  * - After `handleEnd` nothing is called any more; it is called exactly once, also after `end()` and `destroy()`.
@@ -14,7 +14,7 @@ import type { DialOptions } from './dial-options.ts'
 /** What a transport tells. Calls come one at a time and never from within `write`, `start` or `resume`. */
 export interface TransportReceiver {
   handleData(chunk: Uint8Array, kept: boolean): void
-  /** `total` bytes, counted from the beginning, have been handed to the network. */
+  /** `total` bytes, counted from the beginning, have been handed to the network: their memory is used again. */
   handleWritten(total: number): void
   /** `write` may be called again after it had returned false. */
   handleDrain(): void
@@ -30,6 +30,8 @@ export interface Transport {
   start(receiver: TransportReceiver): void
   /** False: more than the high-water mark waits; write on after `handleDrain`. */
   write(chunk: Uint8Array): boolean
+  /** The `total` of `handleWritten`, where it is known earlier than that can be told. */
+  readonly written?: number
   pause(): void
   resume(): void
   /** Ends the stream behind what was written. */

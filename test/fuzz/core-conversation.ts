@@ -1,7 +1,7 @@
 // A conversation of the protocol's machine with a malicious server, over several connections of one session. The model
 // says beforehand what each chunk must lead to; what the machine tells and writes is held against that.
 
-import { Slabs } from '../../src/core/bytes/output-buffer.ts'
+import { Slabs } from '../../src/core/bytes/slabs.ts'
 import { Connection } from '../../src/core/connection/connection.ts'
 import type { Closed, ConnectionEvent } from '../../src/core/connection/events.ts'
 import { Operation } from '../../src/core/connection/operations.ts'
@@ -299,6 +299,7 @@ class CoreConversation {
         this.#server.hear(packet)
       }
     }
+    if (this.#random.chance(0.7)) connection.handleWritten(connection.output.taken)
     // Not before: what was written until then still leaves.
     for (const packetId of this.#givenUp.splice(0)) this.#model.reserve(packetId)
     if (this.#line.isTorn) throw new Error('the client wrote half a packet')

@@ -4,47 +4,27 @@
  *     slab    [ handed out | handed out | written, not taken yet | free … ]
  *                                       ^ #start                 ^ position
  *
- * Packets are encoded into a slab; `take()` carves off what was written and hands it out for good. A slab is never
- * rewritten, so nobody can see bytes change under a pending write, and a delivery needs no copy of its payload but the
- * one that was written. When all is taken, the rest of the slab goes back to the `Slabs`, which many connections share:
- * an idle connection owns no memory.
+ * Packets are encoded into a slab; `take()` carves off what was written and lends it to the network, until
+ * `handleWritten` tells that it was let go. A slab is not written again while anybody holds it, so nobody can see bytes
+ * change under a pending write, and a delivery needs no copy of its payload but the one that was written. When all is
+ * taken, the rest of the slab goes back to the `Slabs`, which many connections share: an idle connection owns no memory.
  */
 
-/** Slabs for all connections of a process: small ones first, larger ones while much is written. */
-export class Slabs {
-  #slab: Uint8Array = EMPTY
-  #used = 0
-  #size = SMALLEST_SLAB
-
-  /** A slab with at least `size` free bytes behind `offset`. */
-  borrow(size: number): { slab: Uint8Array; offset: number } {
-    const slab = this.#slab
-    const offset = this.#used
-    this.#slab = EMPTY
-    this.#used = 0
-    if (slab.length - offset >= size) return { slab, offset }
-    return { slab: new Uint8Array(Math.max(this.#size, size)), offset: 0 }
-  }
-
-  /** Returns what was not used; `burst` is the number of bytes of this turn, by which the next slab is sized. */
-  giveBack(slab: Uint8Array, used: number, burst: number): void {
-    this.#size = Math.min(LARGEST_SLAB, Math.max(SMALLEST_SLAB, powerOfTwo(2 * burst)))
-    if (slab.length - used > this.#slab.length - this.#used) {
-      this.#slab = slab
-      this.#used = used
-    }
-  }
-
-  /** A slab was filled within one turn: the next is larger. */
-  grow(): void {
-    this.#size = Math.min(LARGEST_SLAB, 2 * this.#size)
-  }
-}
+import { Fifo } from '../fifo.ts'
+import { LARGEST_SLAB, NO_SLAB, type Slab, type Slabs } from './slabs.ts'
 
 interface Chunk {
   readonly bytes: Uint8Array
+  /** The slab that it lies in, which is held. */
+  readonly slab: Slab | undefined
   /** Whether it is the end of a packet that begins in the chunk before. */
   readonly endsPacket: boolean
+}
+
+/** What the network holds of a slab, until it has let go of this many bytes since the beginning. */
+interface Lent {
+  readonly slab: Slab
+  readonly upTo: number
 }
 
 /** Numbers of bytes. */
@@ -59,13 +39,16 @@ export interface OutputCounts {
 }
 
 export class OutputBuffer implements OutputCounts {
-  /** The slab and the position at which the next packet is written, after `reserve`. */
-  bytes: Uint8Array = EMPTY
+  /** The slab, its bytes, and the position at which the next packet is written, after `reserve`. */
+  slab: Slab = NO_SLAB
+  bytes: Uint8Array = NO_SLAB.bytes
   position = 0
 
   readonly #slabs: Slabs
   #start = 0
   #chunks: Chunk[] = []
+  /** Chunks that the network has not let go. */
+  #lent: Fifo<Lent> | undefined = undefined
   #chunkBytes = 0
   #taken = 0
   #burst = 0
@@ -102,7 +85,7 @@ export class OutputBuffer implements OutputCounts {
    */
   append(bytes: Uint8Array): void {
     this.#seal()
-    this.#chunks.push({ bytes, endsPacket: true })
+    this.#chunks.push({ bytes, slab: undefined, endsPacket: true })
     this.#chunkBytes += bytes.length
   }
 
@@ -113,84 +96,97 @@ export class OutputBuffer implements OutputCounts {
   putFirst(bytes: Uint8Array): void {
     this.#seal()
     const at = this.#chunks[0]?.endsPacket ? 1 : 0
-    this.#chunks.splice(at, 0, { bytes, endsPacket: false })
+    this.#chunks.splice(at, 0, { bytes, slab: undefined, endsPacket: false })
     this.#chunkBytes += bytes.length
   }
 
   /**
-   * The next chunk to send; it belongs to the caller for good. What is large leaves in parts: a network tells of a
-   * chunk when it has taken the whole, and on a slow one that is the only sign of life for minutes (rule 10).
+   * The next chunk to send; it is the network's until `handleWritten`. What is large leaves in parts: a network tells of
+   * a chunk when it has taken the whole, and on a slow one that is the only sign of life for minutes (rule 10).
    */
   take(): Uint8Array | undefined {
-    if (this.position - this.#start > LARGEST_WHOLE) this.#seal()
-    const chunk = this.#chunks.length > 0 ? this.#takeSealed() : this.#carve()
+    if (
+      this.position > this.#start &&
+      (this.#chunks.length === 0 || this.position - this.#start > LARGEST_WHOLE)
+    )
+      this.#seal()
+    const chunk = this.takeFull()
     if (chunk === undefined) this.#release()
-    return this.#count(chunk)
+    return chunk
   }
 
   /** The next chunk to which nothing can be added. */
   takeFull(): Uint8Array | undefined {
-    return this.#count(this.#chunks.length > 0 ? this.#takeSealed() : undefined)
-  }
-
-  #count(chunk: Uint8Array | undefined): Uint8Array | undefined {
+    const chunk = this.#chunks[0]
     if (chunk === undefined) return undefined
-    this.#taken += chunk.length
-    this.#burst += chunk.length
-    return chunk
-  }
-
-  #takeSealed(): Uint8Array {
-    const { bytes } = this.#chunks[0] as Chunk
+    const { bytes, slab } = chunk
     const isLarge = bytes.length > LARGEST_WHOLE
     const part = isLarge ? bytes.subarray(0, LARGEST_SLAB) : bytes
-    if (isLarge) this.#chunks[0] = { bytes: bytes.subarray(LARGEST_SLAB), endsPacket: true }
+    if (isLarge) this.#chunks[0] = { bytes: bytes.subarray(LARGEST_SLAB), slab, endsPacket: true }
     else this.#chunks.shift()
     this.#chunkBytes -= part.length
+    this.#taken += part.length
+    this.#burst += part.length
+    if (slab !== undefined && !isLarge) (this.#lent ??= new Fifo()).push({ slab, upTo: this.#taken })
     return part
   }
 
-  #carve(): Uint8Array | undefined {
-    if (this.position === this.#start) return undefined
-    const chunk = this.bytes.subarray(this.#start, this.position)
-    this.#start = this.position
-    return chunk
+  /** All of it in one piece, which is the caller's for good. */
+  takeAll(): Uint8Array {
+    const chunks: Uint8Array[] = []
+    for (let chunk = this.take(); chunk !== undefined; chunk = this.take()) chunks.push(chunk)
+    // Nobody will let go of them.
+    this.#lent?.clear()
+    const [first = NO_SLAB.bytes] = chunks
+    if (chunks.length <= 1) return first
+    const whole = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0))
+    let at = 0
+    for (const chunk of chunks) {
+      whole.set(chunk, at)
+      at += chunk.length
+    }
+    return whole
+  }
+
+  /** The network has let go of this many bytes since the beginning. */
+  handleWritten(total: number): void {
+    const lent = this.#lent
+    if (lent === undefined) return
+    for (let first = lent.first; first !== undefined && first.upTo <= total; first = lent.first) {
+      lent.shift()
+      first.slab.release()
+    }
   }
 
   #seal(): void {
-    const chunk = this.#carve()
-    if (chunk === undefined) return
-    this.#chunks.push({ bytes: chunk, endsPacket: false })
-    this.#chunkBytes += chunk.length
+    if (this.position === this.#start) return
+    const { slab } = this
+    const bytes = this.bytes.subarray(this.#start, this.position)
+    slab.hold()
+    this.#chunks.push({ bytes, slab, endsPacket: false })
+    this.#chunkBytes += bytes.length
+    this.#start = this.position
   }
 
   #renew(size: number): void {
     this.#seal()
     if (this.bytes.length > 0) this.#slabs.grow()
+    this.slab.release()
     const { slab, offset } = this.#slabs.borrow(size)
-    this.bytes = slab
+    this.slab = slab
+    this.bytes = slab.bytes
     this.position = this.#start = offset
   }
 
   #release(): void {
     if (this.bytes.length === 0) return
-    this.#slabs.giveBack(this.bytes, this.position, this.#burst)
-    this.bytes = EMPTY
+    this.#slabs.giveBack(this.slab, this.position, this.#burst)
+    this.slab = NO_SLAB
+    this.bytes = NO_SLAB.bytes
     this.position = this.#start = 0
     this.#burst = 0
   }
 }
 
-const SMALLEST_SLAB = 4_096
-/**
- * Larger pieces of memory come from the system, which takes many times as long as writing into them. And the local
- * network carries 65,483 bytes at once: a byte more costs as much as all of them.
- */
-const LARGEST_SLAB = 65_472
 /** Bytes that leave in one chunk at most; what is larger leaves in parts of the largest slab's size. */
 const LARGEST_WHOLE = 131_072
-const EMPTY = new Uint8Array(0)
-
-function powerOfTwo(value: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(1, value)))
-}

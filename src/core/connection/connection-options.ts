@@ -1,6 +1,6 @@
 /** What a connection needs to know from the beginning. */
 
-import type { Slabs } from '../bytes/output-buffer.ts'
+import type { Slabs } from '../bytes/slabs.ts'
 import type { ReceivedTopics } from '../packets/received-topics.ts'
 import type { ConnectPacket } from '../packets/types.ts'
 import type { OnSessionLost } from '../session/session.ts'

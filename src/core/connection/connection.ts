@@ -98,10 +98,15 @@ export class Connection {
     this.#source.push(chunk, kept)
   }
 
-  /** The network has taken bytes of ours. */
-  handleWritten(now: number): void {
+  /** The network has let go of `total` bytes of ours, counted from the beginning: their memory is written again. */
+  handleWritten(total: number): void {
+    this.#writer.buffer.handleWritten(total)
+  }
+
+  /** The network takes bytes of ours again, and had not for a while: a sign of life. */
+  handleProgress(now: number): void {
     this.#now = now
-    this.#asking.keepAlive.handleWritten(now)
+    this.#asking.keepAlive.handleProgress(now)
   }
 
   /** Records up to `upTo` are durable. The journal has been told. */
@@ -315,7 +320,7 @@ export class Connection {
     return this.session.journal?.nextRecords()
   }
 
-  /** A chunk to write; yours for good. `onlyFull`: if nothing can be added to it. */
+  /** A chunk to write, whose memory is the network's until `handleWritten`. `onlyFull`: if nothing can be added to it. */
   nextOutput(onlyFull = false): Uint8Array | undefined {
     if (!onlyFull) this.#pump()
     const chunk = onlyFull ? this.#writer.buffer.takeFull() : this.#writer.buffer.take()

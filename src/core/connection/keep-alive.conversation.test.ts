@@ -188,7 +188,7 @@ describe('silence', () => {
       c.sends('pingreq')
       for (let times = 0; times < 5; times++) {
         c.passes(1_900)
-        c.connection.handleWritten(c.now)
+        c.connection.handleProgress(c.now)
       }
       c.lives()
       expect(c.overlooks()).toBe(3)

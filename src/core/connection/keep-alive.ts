@@ -54,8 +54,8 @@ export class KeepAlive {
     this.#lastSent = now
   }
 
-  /** The network took bytes of ours. */
-  handleWritten(now: number): void {
+  /** The network takes bytes of ours again. */
+  handleProgress(now: number): void {
     if (this.#asking && this.#deadlines.silence !== Infinity) this.#deadlines.silence = now + this.#timeout
   }
 

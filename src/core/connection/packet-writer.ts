@@ -4,7 +4,8 @@
  * Without a watcher no packet object exists: a QoS 0 publish goes from its arguments to its bytes.
  */
 
-import { OutputBuffer, type Slabs } from '../bytes/output-buffer.ts'
+import { OutputBuffer } from '../bytes/output-buffer.ts'
+import type { Slabs } from '../bytes/slabs.ts'
 import { encodeUtf8 } from '../bytes/utf8.ts'
 import type { Codec } from '../packets/codec.ts'
 import { PINGREQ } from '../packets/ping.ts'

@@ -192,9 +192,8 @@ export class Publishing {
     delivery.attempts += 1
     this.#expect(delivery)
     this.#write(delivery, flags, delivery.packetId, this.#dated(delivery), alias)
-    // No copy of its own: what was written into the output stays as it is.
-    const { bytes, position } = this.#writer.buffer
-    if (delivery.passing) delivery.move(bytes, position - delivery.payloadSize)
+    const { slab, position } = this.#writer.buffer
+    if (delivery.passing) delivery.stay(slab, position - delivery.payloadSize)
   }
 
   /** Nobody waits for it any more: unsent it is forgotten, sent it goes on, rule 17. */

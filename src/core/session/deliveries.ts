@@ -10,6 +10,7 @@
  */
 
 import type { MqttError } from '../errors.ts'
+import { Slab } from '../bytes/slabs.ts'
 import type { Properties } from '../packets/types.ts'
 import type { QoS } from '../packets/types.ts'
 import type { TopicName } from '../topics/topic-names.ts'
@@ -39,8 +40,8 @@ export class Delivery implements OutgoingPublish {
   lent: boolean
   /** The payload is its caller's until `publish` returns: it is in the output by then, or is copied. */
   passing: boolean
-  /** Where the payload lies, and at which byte. */
-  #memory: Uint8Array | string
+  /** Where the payload lies, and at which byte: of a slab that is held, in the output. */
+  #memory: Uint8Array | Slab | string
   #start = 0
 
   state: DeliveryState = 'queued'
@@ -87,15 +88,34 @@ export class Delivery implements OutgoingPublish {
 
   get payload(): Uint8Array | string {
     const memory = this.#memory
-    if (typeof memory === 'string' || memory.length === this.payloadSize) return memory
-    return memory.subarray(this.#start, this.#start + this.payloadSize)
+    if (typeof memory === 'string') return memory
+    const bytes = memory instanceof Slab ? memory.bytes : memory
+    if (bytes.length === this.payloadSize) return bytes
+    return bytes.subarray(this.#start, this.#start + this.payloadSize)
   }
 
-  /** The payload lies there now, for good. */
-  move(memory: Uint8Array, start: number): void {
-    this.#memory = memory
+  /** The payload has been written there, and needs no copy of its own. */
+  stay(slab: Slab, start: number): void {
+    slab.hold()
+    this.#memory = slab
     this.#start = start
     this.passing = this.lent = false
+  }
+
+  /** The payload lies there now, which is nobody else's. */
+  move(memory: Uint8Array): void {
+    this.release()
+    this.#memory = memory
+    this.#start = 0
+    this.passing = this.lent = false
+  }
+
+  /** The payload is not needed any more. */
+  release(): void {
+    if (this.#memory instanceof Slab) {
+      this.#memory.release()
+      this.#memory = ''
+    }
   }
 
   /** Copies a payload that is not in memory of its own: a long wait is not to pin, or trust, that of others. */
@@ -103,7 +123,7 @@ export class Delivery implements OutgoingPublish {
     const { payload } = this
     // Not by `slice`: that of a Buffer is a view.
     if (typeof payload !== 'string' && (this.lent || payload !== this.#memory)) {
-      this.move(new Uint8Array(payload), 0)
+      this.move(new Uint8Array(payload))
     }
     this.lent = false
   }

@@ -16,7 +16,8 @@
  */
 
 import { writeString, writeTwoBytes } from '../bytes/data-types.ts'
-import { OutputBuffer, Slabs } from '../bytes/output-buffer.ts'
+import { OutputBuffer } from '../bytes/output-buffer.ts'
+import { Slabs } from '../bytes/slabs.ts'
 import { utf8Length, writeUtf8 } from '../bytes/utf8.ts'
 import { propertiesLength, writeProperties } from '../packets/properties.ts'
 import type { Delivery } from './deliveries.ts'
@@ -132,7 +133,7 @@ export class Journal {
       this.position = Math.max(position, this.storedUpTo + 1)
       this.#replacing = false
     }
-    const bytes = this.#takeAll()
+    const bytes = this.#out.takeAll()
     if (replaces) this.#lastSnapshot = this.#appended = bytes.length
     else this.#appended += bytes.length
     return { upTo: this.position, bytes, replaces }
@@ -164,23 +165,6 @@ export class Journal {
   #end(position: number): void {
     this.#out.position = position
     this.position += 1
-  }
-
-  #takeAll(): Uint8Array {
-    const chunks: Uint8Array[] = []
-    let size = 0
-    for (let chunk = this.#out.take(); chunk !== undefined; chunk = this.#out.take()) {
-      chunks.push(chunk)
-      size += chunk.length
-    }
-    if (chunks.length === 1) return chunks[0] as Uint8Array
-    const bytes = new Uint8Array(size)
-    let at = 0
-    for (const chunk of chunks) {
-      bytes.set(chunk, at)
-      at += chunk.length
-    }
-    return bytes
   }
 }
 

@@ -127,6 +127,7 @@ export class Session {
       if (delivery.qos === 2) this.openQos2 -= 1
     }
     delivery.state = 'settled'
+    delivery.release()
     this.journal?.settled(delivery)
     if (delivery === this.#suspect) this.#suspect = undefined
   }
@@ -222,6 +223,7 @@ export class Session {
           again.push(delivery)
         } else {
           delivery.state = 'settled'
+          delivery.release()
           delivery.error = error
           failed.push(delivery)
         }

@@ -1,6 +1,7 @@
 /** What a server writes and what a client may send: the other half of the client's two tables. */
 
-import { OutputBuffer, Slabs } from '../../core/bytes/output-buffer.ts'
+import { OutputBuffer } from '../../core/bytes/output-buffer.ts'
+import { Slabs } from '../../core/bytes/slabs.ts'
 import { writeString } from '../../core/bytes/data-types.ts'
 import { PacketReader } from '../../core/bytes/packet-reader.ts'
 import { utf8Length } from '../../core/bytes/utf8.ts'
@@ -29,9 +30,7 @@ const shared = new OutputBuffer(new Slabs())
 /** Any packet of either side as bytes. Nothing is checked: tests send what no one may send. */
 export function encodePacket(packet: ControlPacket, version: ProtocolVersion): Uint8Array {
   write(shared, packet, version === '5')
-  const chunks: Uint8Array[] = []
-  for (let chunk = shared.take(); chunk !== undefined; chunk = shared.take()) chunks.push(chunk)
-  return concatenate(chunks)
+  return shared.takeAll()
 }
 
 /** The chunks one behind the other; a single one is returned as it is. */

@@ -2,7 +2,8 @@
 // the same functions that a client and a broker use; what a client does not need is listed here.
 
 import { Framer } from '../../../src/core/bytes/framer.ts'
-import { OutputBuffer, Slabs } from '../../../src/core/bytes/output-buffer.ts'
+import { OutputBuffer } from '../../../src/core/bytes/output-buffer.ts'
+import { Slabs } from '../../../src/core/bytes/slabs.ts'
 import { PacketReader } from '../../../src/core/bytes/packet-reader.ts'
 import { decodeAck311, decodeAck5 } from '../../../src/core/packets/acks.ts'
 import { decodeAuth } from '../../../src/core/packets/auth.ts'
@@ -24,7 +25,7 @@ import { ReceivedTopics } from '../../../src/core/packets/received-topics.ts'
 import { decodeSubscribe, encodeSuback311, encodeSuback5 } from '../../../src/core/packets/subscribe.ts'
 import type { ControlPacket, ProtocolVersion, PublishPacket } from '../../../src/core/packets/types.ts'
 import { decodeUnsubscribe, encodeUnsuback } from '../../../src/core/packets/unsubscribe.ts'
-import { concat, utf8String } from './hex.ts'
+import { utf8String } from './hex.ts'
 import type { Sender } from './specification.ts'
 
 /** More than any packet can have: a fixed header of five bytes and the largest Remaining Length. */
@@ -40,14 +41,7 @@ export function codecOf(version: ProtocolVersion): Codec {
 export function encode(packet: ControlPacket, version: ProtocolVersion): Uint8Array {
   const out = new OutputBuffer(new Slabs())
   write(out, packet, version)
-  return takeAll(out)
-}
-
-/** All that is pending, as one piece. */
-export function takeAll(out: OutputBuffer): Uint8Array {
-  const chunks: Uint8Array[] = []
-  for (let chunk = out.take(); chunk !== undefined; chunk = out.take()) chunks.push(chunk)
-  return concat(...chunks)
+  return out.takeAll()
 }
 
 export function write(out: OutputBuffer, packet: ControlPacket, version: ProtocolVersion): void {
