@@ -9,6 +9,7 @@ import type { Client } from '../client/client.ts'
 import type { ClientOptions, CommonOptions } from '../client/client-options.ts'
 import type { Message } from '../client/message.ts'
 import { ClientPool } from '../client/pool.ts'
+import { encodeUtf8 } from '../core/bytes/utf8.ts'
 import { MqttError } from '../core/errors.ts'
 import type { ProtocolVersion } from '../core/packets/types.ts'
 import type { SessionStore } from '../store/store.ts'
@@ -116,7 +117,8 @@ export class SimulatedClient {
     const { oracle, version } = this.#world
     const random = (): number => this.#world.runtime.random()
     const qos = ([0, 1, 1, 2, 2] as const)[Math.floor(random() * 5)] ?? 0
-    const message = oracle.publish('up', `up/${Math.floor(random() * 2)}`, qos, Math.floor(random() * 30))
+    const size = Math.floor(300 * random() ** 4)
+    const message = oracle.publish('up', `up/${Math.floor(random() * 2)}`, qos, size)
     const untilStored = qos > 0 && random() < 0.3
     const timeout = !untilStored && random() < 0.05 ? 300 : undefined
     const properties = version === '5' ? { userProperties: [['id', `${message.id}`]] as const } : undefined
@@ -130,7 +132,10 @@ export class SimulatedClient {
     } as const
     const queued = this.#queued
     this.#unsettled.add(message)
-    const published = this.#client.publish(message.topic, message.payload, options)
+    const bytes = message.id % 2 === 0 ? encodeUtf8(message.payload) : undefined
+    const published = this.#client.publish(message.topic, bytes ?? message.payload, options)
+    // It is the caller's again.
+    bytes?.fill(0)
     this.#checkQueue(queued)
     published.then(
       () => this.#settle(message, untilStored ? 'stored' : 'ok', ''),

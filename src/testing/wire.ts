@@ -152,7 +152,6 @@ export class WireTransport implements Transport {
   #isPaused = false
   #isLost = false
   #written = 0
-  #reported = 0
   /** When the last piece of each direction arrives. */
   #upUntil = 0
   #downUntil = 0
@@ -178,10 +177,18 @@ export class WireTransport implements Transport {
   write(chunk: Uint8Array): boolean {
     if (this.#hasClosed || this.#isEnded) return true
     this.#written += chunk.length
-    this.#later(0, () => this.#reportWritten())
-    for (const piece of this.#pieces(chunk.slice())) {
+    const total = this.#written
+    // The system takes the bytes as late as it may: whoever writes into them before it told so is found out.
+    const bytes = new Uint8Array(chunk.length)
+    for (const [index, piece] of this.#pieces(bytes).entries()) {
       this.#upUntil = this.#arrival(this.#upUntil)
-      this.#later(this.#upUntil - this.#wire.runtime.now(), () => this.#arriveAtBroker(piece))
+      this.#later(this.#upUntil - this.#wire.runtime.now(), () => {
+        if (index === 0) {
+          bytes.set(chunk)
+          this.#reportWritten(total)
+        }
+        this.#arriveAtBroker(piece)
+      })
     }
     return true
   }
@@ -267,10 +274,8 @@ export class WireTransport implements Transport {
     }
   }
 
-  #reportWritten(): void {
-    if (this.#isEnded || this.#reported === this.#written) return
-    this.#reported = this.#written
-    this.#receiver?.handleWritten(this.#written)
+  #reportWritten(total: number): void {
+    if (!this.#isEnded) this.#receiver?.handleWritten(total)
   }
 
   /** The broker hears of the end behind all that was written, and of a half-open connection's much later. */

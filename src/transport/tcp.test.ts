@@ -95,6 +95,20 @@ describe('TCP', () => {
     transport.destroy()
   })
 
+  it('bytes that wait for a peer that does not read are not written yet', async () => {
+    const { transport, receiver, peer } = await open()
+    peer.pause()
+    let total = 0
+    for (let more = true; more; total += 1_000_000) more = transport.write(new Uint8Array(1_000_000))
+    expect(transport.written).toBeLessThan(total)
+    await turn()
+    expect(receiver.written).toBeLessThan(total)
+    peer.resume()
+    await receiver.until(() => receiver.written === total)
+    expect(transport.written).toBe(total)
+    transport.destroy()
+  })
+
   it.each(['end', 'destroy'] as const)('%s(): the peer sees it, and handleEnd comes once', async (how) => {
     const { transport, receiver, peer } = await open()
     const heard: Buffer[] = []

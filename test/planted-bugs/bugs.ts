@@ -292,6 +292,34 @@ const SURROUNDINGS: readonly PlantedBug[] = [
   },
 ]
 
+/** Those that write into memory that is still needed: other bytes leave than were published. */
+const MEMORY: readonly PlantedBug[] = [
+  {
+    name: 'an unacknowledged payload does not hold its memory',
+    why: 'it is the only copy: on the next connection other bytes are sent again',
+    file: 'src/core/session/deliveries.ts',
+    text: '    slab.hold()\n',
+    replacement: '',
+    tests: [test('core/session/deliveries')],
+  },
+  {
+    name: 'the network lets go of memory when it takes it',
+    why: 'chunks that wait for a slow peer are written over',
+    file: 'src/core/bytes/output-buffer.ts',
+    text: 'upTo: this.#taken',
+    replacement: 'upTo: 0',
+    tests: [test('core/bytes/output-buffer')],
+  },
+  {
+    name: 'bytes count as written while the socket keeps them',
+    why: 'as before; and a promise for a payload that was lent resolves while that is still read',
+    file: 'src/transport/tcp.ts',
+    text: 'return this.#written - this.#socket.writableLength',
+    replacement: 'return this.#written',
+    tests: [test('transport/tcp')],
+  },
+]
+
 const FOUND_BY_SEEDS: readonly PlantedBug[] = [
   {
     name: 'a lost SUBACK forgets the filter',
@@ -311,4 +339,4 @@ const FOUND_BY_SEEDS: readonly PlantedBug[] = [
   },
 ]
 
-export const BUGS: readonly PlantedBug[] = [...EXCHANGES, ...SURROUNDINGS, ...FOUND_BY_SEEDS]
+export const BUGS: readonly PlantedBug[] = [...EXCHANGES, ...SURROUNDINGS, ...MEMORY, ...FOUND_BY_SEEDS]

@@ -270,7 +270,7 @@ class SlowTransport implements Transport {
   write(chunk: Uint8Array): boolean {
     this.#waiting += chunk.length
     for (let at = 0; at < chunk.length; at += this.#segment) {
-      const part = chunk.subarray(at, at + this.#segment)
+      const part = chunk.slice(at, at + this.#segment)
       const isLast = at + part.length === chunk.length
       const left = (): void => (isLast ? this.#handleLeft(chunk.length) : undefined)
       this.#up.carry(part.length, left, () => this.#inner.write(part))

@@ -35,6 +35,8 @@ export class Slabs {
   #size = SMALLEST_SLAB
   /** Memory that nobody holds, of the present size. */
   #free: Uint8Array[] = []
+  /** Turns in a row for which smaller slabs would do. */
+  #smaller = 0
 
   /** A slab with at least `size` free bytes behind `offset`; the caller holds it. */
   borrow(size: number): { slab: Slab; offset: number } {
@@ -50,7 +52,7 @@ export class Slabs {
 
   /** Returns what was not used; `burst` is the number of bytes of this turn, by which the next slab is sized. */
   giveBack(slab: Slab, used: number, burst: number): void {
-    this.#resize(Math.max(SMALLEST_SLAB, powerOfTwo(2 * burst)))
+    this.#fit(Math.max(SMALLEST_SLAB, powerOfTwo(2 * burst)))
     let rest = slab
     if (slab.bytes.length - used > this.#slab.bytes.length - this.#used) {
       rest = this.#slab
@@ -70,7 +72,14 @@ export class Slabs {
     if (bytes.length === this.#size && this.#free.length < MOST_FREE) this.#free.push(bytes)
   }
 
+  /** Larger at once, smaller when less has been enough for a while: few acknowledgements follow many messages. */
+  #fit(wanted: number): void {
+    this.#smaller = wanted < this.#size ? this.#smaller + 1 : 0
+    if (this.#smaller === 0 || this.#smaller >= TURNS) this.#resize(wanted)
+  }
+
   #resize(wanted: number): void {
+    this.#smaller = 0
     const size = Math.min(LARGEST_SLAB, wanted)
     if (size === this.#size) return
     this.#size = size
@@ -86,6 +95,8 @@ const SMALLEST_SLAB = 4_096
 export const LARGEST_SLAB = 65_472
 /** Slabs that are kept for the next burst, 2 MiB at most. */
 const MOST_FREE = 32
+/** As many smaller ones make slabs small again. */
+const TURNS = 32
 const NO_BYTES = new Uint8Array(0)
 /** Has room for nothing. */
 export const NO_SLAB: Slab = new Slab(NO_BYTES)

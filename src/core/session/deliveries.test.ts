@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { Slabs } from '../bytes/slabs.ts'
 import { encodeTopicName } from '../topics/topic-names.ts'
 import { Delivery, DeliveryList } from './deliveries.ts'
 
@@ -79,5 +80,19 @@ describe('a delivery', () => {
     expect(own).toEqual(Uint8Array.of(1, 2))
     lent.own()
     expect(lent.payload).toBe(own)
+  })
+
+  it.each(['own', 'release'] as const)('holds the memory of output that it stays in, until %s()', (end) => {
+    const slabs = new Slabs()
+    const { slab } = slabs.borrow(1_000)
+    slab.bytes.set([1, 2], 500)
+    const staying = delivery(Uint8Array.of(1, 2))
+    staying.stay(slab, 500)
+    // Who wrote into it, and the network, have let go.
+    slab.release()
+    expect(slabs.borrow(1_000).slab.bytes).not.toBe(slab.bytes)
+    expect(staying.payload).toEqual(Uint8Array.of(1, 2))
+    staying[end]()
+    expect(slabs.borrow(1_000).slab.bytes).toBe(slab.bytes)
   })
 })
