@@ -87,7 +87,7 @@ describe('a topic that comes again', () => {
 })
 
 describe('many topics', () => {
-  test('are all told apart, and the last two are found again, while the table grows', () => {
+  test('are all told apart and found again, while the table grows', () => {
     const topics = new ReceivedTopics()
     let forgotten = 0
     for (let round = 0; round < 2; round++) {
@@ -98,34 +98,31 @@ describe('many topics', () => {
         if (read(topics, text) !== topic) forgotten += 1
       }
     }
-    // Only when the table just grew.
-    expect(forgotten).toBeLessThanOrEqual(5)
+    expect(forgotten).toBe(0)
   })
 
-  test('that fit are decoded once each: the table grew', () => {
+  test('that fit are decoded once each', () => {
     const topics = new ReceivedTopics()
-    const texts = Array.from({ length: 1_000 }, (_, index) => `t/${index}`)
-    for (let round = 0; round < 6; round++) for (const text of texts) read(topics, text)
+    const texts = Array.from({ length: 8_000 }, (_, index) => `t/${index}`)
     const before = texts.map((text) => read(topics, text))
     const again = texts.map((text) => read(topics, text))
-    const same = again.filter((topic, index) => topic === before[index]).length
-    expect(same).toBeGreaterThan(800)
+    expect(again.filter((topic, index) => topic !== before[index]).length).toBeLessThan(40)
   })
 
   test('more than the table holds are still right, and the table does not grow without end', () => {
     const topics = new ReceivedTopics()
-    const count = 12_000
+    const count = 40_000
     const firsts = Array.from({ length: count }, (_, index) => read(topics, `n/${index}`))
     expect(firsts.every((topic, index) => topic.text === `n/${index}`)).toBe(true)
     // The most recent first: what is not known any more takes a place.
     const remembered = firsts
       .toReversed()
       .filter((topic, index) => read(topics, `n/${count - 1 - index}`) === topic).length
-    expect(remembered).toBeLessThanOrEqual(4_096)
-    expect(remembered).toBeGreaterThan(3_000)
+    expect(remembered).toBeLessThanOrEqual(16_384)
+    expect(remembered).toBeGreaterThan(8_000)
   })
 
-  test('that share a slot are told apart, two of them are both remembered', () => {
+  test('that share a slot are told apart, and all remembered', () => {
     // Of 190 pairs of topics many meet in a table of 16.
     const texts = Array.from({ length: 20 }, (_, index) => `k${String.fromCharCode(0x30 + index)}`)
     for (let first = 0; first < texts.length; first++) {
