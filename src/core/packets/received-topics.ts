@@ -27,7 +27,7 @@ export class ReceivedTopic {
 }
 
 const SMALLEST_TABLE = 16
-/** 16,384 topics of a usual length, and what the client remembers of each, are some 8 MB. */
+/** 16,384 topics of a usual length, and what the client remembers of each, are some 6 MB. */
 const LARGEST_TABLE = 16_384
 const SLOTS = 8
 const LONGEST_TOPIC = 256
