@@ -51,6 +51,8 @@ const PATIENCE = 30_000
 
 /** Messages at each QoS. */
 const COUNT = 50
+/** Messages that make the client write into memory again that the network has let go. */
+const FLOOD = 600
 
 const { urls, ca, folder } = JSON.parse(process.argv[2] ?? '{}') as Surroundings
 const started = performance.now()
@@ -88,13 +90,15 @@ function exchanges(url: string, options: Pick<ClientOptions, 'tls'> = {}): Promi
     const large = new Uint8Array(300_000).map((_, index) => index % 251)
     const texts: string[] = []
     let isLargeWhole = false
+    const flooded: number[] = []
     let arrived = (): void => {}
     const all = new Promise<void>((resolve) => (arrived = resolve))
     const receiver = await connect(url, { ...options, protocolVersion: version })
     await receiver.subscribe(`${topic}/+`, { qos: 2 }, (message) => {
       if (message.topic.endsWith('large')) isLargeWhole = equal(message.payload, large)
+      else if (message.topic.endsWith('flood')) flooded.push(numberOf(message.payload))
       else texts.push(`${message.qos} ${message.text()}`)
-      if (isLargeWhole && texts.length === 3 * COUNT) arrived()
+      if (isLargeWhole && flooded.length === FLOOD && texts.length === 3 * COUNT) arrived()
     })
     const sender = await connect(url, { ...options, protocolVersion: version })
     const publishing: Promise<unknown>[] = []
@@ -104,14 +108,27 @@ function exchanges(url: string, options: Pick<ClientOptions, 'tls'> = {}): Promi
       }
     }
     publishing.push(sender.publish(`${topic}/large`, large, { qos: 1 }))
+    const bytes = new Uint8Array(9_000)
+    for (let index = 0; index < FLOOD; index += 1) {
+      const size = 2 + ((index * 173) % 8_999)
+      bytes.fill(index, 0, size)[0] = index >> 8
+      publishing.push(sender.publish(`${topic}/flood`, bytes.subarray(0, size), { qos: 1 }))
+    }
     await Promise.all(publishing)
     await all
     expect([...texts].sort(), expectedTexts().sort(), 'messages')
+    expect(flooded, [...flooded.keys()], 'the flood')
     expect(await sender.ping().then((ms) => ms >= 0), true, 'ping')
     await sender.disconnect()
     await receiver[Symbol.asyncDispose]()
     expect([sender.state, receiver.state], ['stopped', 'stopped'], 'states')
   })
+}
+
+/** Of a message of the flood; -1 for one that holds anything else. */
+function numberOf(payload: Uint8Array): number {
+  const [high = 0, low = 0] = payload
+  return payload.subarray(1).every((byte) => byte === low) ? 256 * high + low : -1
 }
 
 function expectedTexts(): string[] {
