@@ -299,7 +299,7 @@ class CoreConversation {
         this.#server.hear(packet)
       }
     }
-    if (this.#random.chance(0.7)) connection.handleWritten(connection.output.taken)
+    connection.handleWritten(connection.output.taken)
     // Not before: what was written until then still leaves.
     for (const packetId of this.#givenUp.splice(0)) this.#model.reserve(packetId)
     if (this.#line.isTorn) throw new Error('the client wrote half a packet')

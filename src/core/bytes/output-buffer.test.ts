@@ -379,6 +379,20 @@ describe('the memory of a slab', () => {
     expect(isUsedAgain(slabs, bytes.buffer, 65_472)).toBe(true)
   })
 
+  test('is not held for a network that never tells that it let go', () => {
+    const { slabs, out } = steady()
+    const buffers: ArrayBufferLike[] = []
+    for (let count = 0; count < 65; count++) {
+      write(out, 60_000, count)
+      buffers.push(out.bytes.buffer)
+      out.take()
+    }
+    out.handleWritten(out.taken)
+    // The first was forgotten, and is the garbage collector's.
+    const again = new Set(Array.from({ length: 40 }, () => slabs.borrow(65_472).slab.bytes.buffer))
+    expect(buffers.slice(0, 3).map((buffer) => again.has(buffer as ArrayBuffer))).toEqual([false, true, true])
+  })
+
   test('is the taker’s for good when all was taken in one piece', () => {
     const slabs = new Slabs()
     const out = new OutputBuffer(slabs)

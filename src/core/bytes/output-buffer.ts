@@ -127,8 +127,15 @@ export class OutputBuffer implements OutputCounts {
     this.#chunkBytes -= part.length
     this.#taken += part.length
     this.#burst += part.length
-    if (slab !== undefined && !isLarge) (this.#lent ??= new Fifo()).push({ slab, upTo: this.#taken })
+    if (slab !== undefined && !isLarge) this.#lend(slab)
     return part
+  }
+
+  /** A network that tells nothing, or has much waiting, is not followed: the garbage collector does it. */
+  #lend(slab: Slab): void {
+    const lent = (this.#lent ??= new Fifo())
+    if (lent.length === MOST_LENT) lent.shift()
+    lent.push({ slab, upTo: this.#taken })
   }
 
   /** All of it in one piece, which is the caller's for good. */
@@ -188,5 +195,7 @@ export class OutputBuffer implements OutputCounts {
   }
 }
 
+/** Chunks of which the network has yet to let go: more than all slabs that would be kept. */
+const MOST_LENT = 64
 /** Bytes that leave in one chunk at most; what is larger leaves in parts of the largest slab's size. */
 const LARGEST_WHOLE = 131_072
