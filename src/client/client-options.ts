@@ -57,7 +57,10 @@ export interface CommonOptions extends DialOptions {
   readonly reconnect?: ReconnectOptions | ReconnectFunction | false | undefined
   /** Whether the first attempt, too, is made again instead of rejecting `connect()`. Default false. */
   readonly retryInitialConnect?: boolean | undefined
-  /** When the subscriptions are sent again after a reconnect. Default `'session-lost'`. */
+  /**
+   * When the subscriptions are sent again after a reconnect. Default `'session-lost'`: also when it may have been lost,
+   * after a CONNECT without an answer and at another URL.
+   */
   readonly resubscribe?: Resubscribe | undefined
   /** What becomes of unacknowledged messages when the server has lost the session. Default `'resend'`. */
   readonly onSessionLost?: OnSessionLost | undefined

@@ -1,7 +1,9 @@
 // Subscriptions over reconnects, and the messages of a resumed session: rules 14, 29.
 import { describe, expect, it } from 'vitest'
+import type { Dial } from '../transport/transport.ts'
 import {
   collect,
+  durableOptions,
   outcomeOf,
   type TestWorld,
   texts,
@@ -53,6 +55,60 @@ describe.each(VERSIONS)('resubscribe in %s', (version) => {
     world.taken()
     await world.advance(10_000)
     expect(sentFilters(world)).toEqual([['a']])
+  })
+
+  it.each([
+    ['never', []],
+    ['session-lost', [['a']]],
+  ] as const)(
+    "'%s' when the server had lost the session, and the CONNACK that said so was lost, too",
+    async (resubscribe, expected) => {
+      const world = makeWorld(version)
+      const client = await world.connectedDurable({ resubscribe, reconnect: { min: 1_000, jitter: false } })
+      const connected = collect(client, 'connected')
+      const { seen, handler } = texts()
+      await client.subscribe('a', { qos: 1 }, handler)
+      world.broker.faults.onSend('connack', { nth: 1 }).cutBefore()
+      world.broker.cutAll()
+      world.broker.sessions.clear()
+      await world.settle()
+      world.taken()
+      await world.advance(10_000)
+      expect(connected).toMatchObject([{ sessionPresent: true, reconnected: true }])
+      expect(sentFilters(world)).toEqual(expected)
+      say(world, 'a', 'x', 1)
+      await world.settle()
+      expect(seen).toEqual(expected.length === 0 ? [] : ['x'])
+      // From now on the session is known.
+      world.taken()
+      world.broker.cutAll()
+      await world.advance(2_000)
+      expect(sentFilters(world)).toEqual([])
+    },
+  )
+
+  it('subscriptions are renewed at another URL, whose server may have an older session', async () => {
+    const world = makeWorld(version)
+    let down = ''
+    const dial: Dial = (target, signal) =>
+      target.url.hostname === down ? Promise.reject(new Error('down')) : world.network.dial(target, signal)
+    const options = durableOptions(version, { clientId: 'c', dial, reconnect: { min: 1_000, jitter: false } })
+    const client = world.pool.createClient(['mqtt://first', 'mqtt://second'], options)
+    await client.connect()
+    await client.subscribe('a', { qos: 1 }, () => {})
+    const filtersAfter = async (host: string): Promise<readonly string[][]> => {
+      down = host
+      world.broker.cutAll()
+      await world.settle()
+      world.taken()
+      await world.advance(20_000)
+      return sentFilters(world)
+    }
+    expect(await filtersAfter('')).toEqual([])
+    expect(await filtersAfter('first')).toEqual([['a']])
+    expect(await filtersAfter('first')).toEqual([])
+    expect(await filtersAfter('second')).toEqual([['a']])
+    await client.disconnect()
   })
 
   it('resubscribe() sends all filters again and tells each', async () => {

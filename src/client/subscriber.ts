@@ -171,9 +171,10 @@ export class Subscriber {
 
   // What happens.
 
-  handleConnected(driver: Driver, sessionPresent: boolean): void {
+  /** @param isKnown the server's session is certainly the one that has our subscriptions */
+  handleConnected(driver: Driver, isKnown: boolean): void {
     const { resubscribe } = this.#options
-    if (resubscribe === 'always' || (resubscribe === 'session-lost' && !sessionPresent)) this.#renew()
+    if (resubscribe === 'always' || (resubscribe === 'session-lost' && !isKnown)) this.#renew()
     this.requests.handleConnected(driver)
   }
 

@@ -18,7 +18,7 @@ import { SimulatedClient, type Taking, TAKINGS } from './simulated-client.ts'
 import { type CrashKind, SimulationDisk } from './simulation-disk.ts'
 import { VirtualRuntime } from './virtual-runtime.ts'
 import { Wire } from './wire.ts'
-import type { ProtocolVersion } from '../core/packets/types.ts'
+import type { ControlPacket, ProtocolVersion } from '../core/packets/types.ts'
 
 /** What is to be simulated; what is not given follows from the seed. */
 export interface SimulationScenario {
@@ -85,6 +85,10 @@ class Simulation {
   readonly #underWay = new Map<number, number>()
   #isSubscribed = false
   #subscribing = 0
+  /** The latest connection whose CONNECT the broker has got. */
+  #latest = 0
+  /** A session was begun behind the client's back. */
+  #isUsurped = false
 
   constructor(seed: number, scenario: SimulationScenario) {
     const runtime = new VirtualRuntime({ seed: Math.imul(seed + 1, 0x9e3779b1) >>> 0 })
@@ -110,7 +114,10 @@ class Simulation {
         const label = properties?.userProperties?.[0]?.[1]
         this.#oracle.arrive('up', { topic, qos, payload: TEXT.decode(payload), label, life: 0 })
       },
-      onPacket: (direction, packet) => this.#watch(direction, packet),
+      onPacket: (direction, packet, { number }) => {
+        this.#watchConnects(packet, number)
+        this.#watch(direction, packet)
+      },
     })
     this.#wire = new Wire(this.#broker, runtime)
     this.#disk = new SimulationDisk({
@@ -200,7 +207,7 @@ class Simulation {
     const message = this.#oracle.publish('down', topic, qos, Math.floor(random() * 30))
     // Nobody waits for it: the broker has no session that would, or may lose it.
     this.#oracle.settle(message, 'ok')
-    message.isExempt = !this.#isSubscribed
+    message.isExempt = !this.#isSubscribed || this.#isUsurped
     const { payload, id } = message
     const properties = this.#version === '5' ? { userProperties: [['id', `${id}`]] as const } : undefined
     this.#broker.publish({ topic, qos, payload, ...(properties === undefined ? {} : { properties }) })
@@ -268,6 +275,19 @@ class Simulation {
     if (direction !== 'in' || type !== 'pubrec' || reasonCode >= 0x80) return
     const message = this.#oracle.sent[this.#underWay.get(packetId) ?? -1]
     if (message !== undefined) message.isReceived = true
+  }
+
+  /**
+   * The CONNECT of a process that has died, or of an attempt that was given up, may arrive behind that of a later
+   * connection. When it begins a session, the client does not hear of it, and its protocol has no way to tell it:
+   * messages of that session look like those of the lost one.
+   */
+  #watchConnects(packet: ControlPacket, connection: number): void {
+    if (packet.type === 'connect') this.#latest = Math.max(this.#latest, connection)
+    if (packet.type !== 'connack' || packet.sessionPresent || packet.reasonCode !== 0) return
+    if (connection >= this.#latest) return
+    this.#isUsurped = true
+    this.#oracle.loseSession()
   }
 
   /** The faults end. */

@@ -80,6 +80,14 @@ const EXCHANGES: readonly PlantedBug[] = [
     tests: [conversation('receiving')],
   },
   {
+    name: 'no doubt after a CONNECT without an answer',
+    why: 'messages of a session that the server began unheard are dropped, and it has no subscriptions of ours',
+    file: 'src/core/session/session.ts',
+    text: '    if (this.asked) this.doubt()\n',
+    replacement: '',
+    tests: [conversation('resuming')],
+  },
+  {
     name: 'resend order reversed',
     why: 'PUBLISHes are sent again in the order in which they were sent first [5 MQTT-4.6.0-1]',
     file: PUBLISHING,

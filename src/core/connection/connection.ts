@@ -72,6 +72,7 @@ export class Connection {
     this.#durable = new DurableOutput(session.journal, (output) => this.#encodeStored(output))
     this.#asking = this.#ask(0, Infinity)
     this.watch(options.watched)
+    session.ask()
     this.#writer.connect(connect)
   }
 
@@ -373,12 +374,14 @@ export class Connection {
     const { connect, onUnknownSession } = this.#options
     const { sessionPresent, reasonCode } = connack
     const { established } = this.session
+    this.session.asked = false
     const fault = connackFault(connect, connack, established, onUnknownSession, this.#codec.hasProperties)
     if (fault !== undefined) return this.#fail(fault)
     const adopted = sessionPresent && !established
+    const doubtful = sessionPresent && this.session.doubtful
     const settings = negotiate(connect, connack)
     this.#establish(settings, sessionPresent)
-    this.#events.push({ type: 'connected', sessionPresent, adopted, reasonCode, settings })
+    this.#events.push({ type: 'connected', sessionPresent, adopted, doubtful, reasonCode, settings })
   }
 
   #establish(settings: NegotiatedSettings, sessionPresent: boolean): void {
@@ -388,6 +391,7 @@ export class Connection {
     const { session } = this
     session.clientId = settings.clientId
     session.established = true
+    session.doubtful = false
     session.journal?.session(settings.clientId, true, session.writer)
     this.#asking = this.#ask(settings.keepAlive, settings.maximumPacketSize)
     const parts = { ...this.#parts, settings, connection: session.connect() }
@@ -406,6 +410,8 @@ export class Connection {
 
   #handleDisconnect(packet: DisconnectPacket): undefined {
     const error = disconnectedError(packet)
+    // Session taken over: another client with our id may have begun another one.
+    if (packet.reasonCode === 0x8e) this.session.doubt()
     return error instanceof ProtocolError ? this.#fail(error) : this.#close(error, packet)
   }
 

@@ -14,6 +14,8 @@ export interface Connected {
   readonly sessionPresent: boolean
   /** The server has a session that this side does not know, and it was accepted as empty, rule 4. */
   readonly adopted: boolean
+  /** Session Present does not prove that the server's session is ours, see `Session.doubt`. */
+  readonly doubtful: boolean
   readonly reasonCode: number
   readonly settings: NegotiatedSettings
 }

@@ -5,7 +5,7 @@
  *     QoS 2   PUBLISH ─► handler ─► PUBREC ─► PUBREL ─► PUBCOMP    the id stays open until PUBREL
  *
  * An id of QoS 2 that is open is not handed over again, whatever the DUP flag says, also on later connections
- * of the session (rule 18). An acknowledgement belongs to its connection: one that comes late is dropped, or at
+ * of the session (rule 18), unless it is in doubt whether the session is the same. An acknowledgement belongs to its connection: one that comes late is dropped, or at
  * QoS 2 given when the server repeats the PUBLISH (rule 20).
  */
 
@@ -105,7 +105,7 @@ export class Receiving {
   }
 
   #handleQos2(message: IncomingMessage): IncomingMessage | undefined {
-    const open = this.#session.received.get(message.packetId)
+    const open = this.#openExchange(message)
     const repeated = open !== undefined && open.connection === this.#connection
     if (!repeated) {
       this.#checkReceiveMaximum()
@@ -119,6 +119,19 @@ export class Receiving {
     reception.sequence = this.#pubrecs.arrive()
     if (open === undefined) return message
     if (reception.handled) this.#pubrecs.finish(reception.sequence, reception, reception.reasonCode)
+    return undefined
+  }
+
+  /**
+   * The exchange that a PUBLISH repeats, if it does. When the session is in doubt, DUP tells: a server sets it on
+   * what it sends again, so without it the identifier is used anew, by a session that does not know the old exchange.
+   */
+  #openExchange({ packetId, dup }: IncomingMessage): Reception | undefined {
+    const open = this.#session.received.get(packetId)
+    if (open?.doubtful !== true) return open
+    open.doubtful = false
+    if (dup) return open
+    this.#session.complete(packetId)
     return undefined
   }
 

@@ -2,6 +2,7 @@
 
 import { describe, expect } from 'vitest'
 import { conversation } from '../../../test/support/conversation.ts'
+import type { Conversation } from '../../testing/conversation.ts'
 
 const V5 = { versions: ['5'] } as const
 
@@ -447,5 +448,113 @@ describe('a message that ends each connection', () => {
       c.closes({ code: 'server-disconnected' })
     },
     V5,
+  )
+})
+
+describe('a session in doubt: a CONNECT had no answer, or another client took it over', () => {
+  /** The server has lost the session and begun another one; the CONNACK that says so is lost. */
+  const beginsAnotherUnheard = (c: Conversation): void => {
+    c.cut()
+    c.opens()
+    c.sends('connect')
+    c.cut()
+  }
+
+  conversation(
+    'takes a PUBLISH without DUP for a new message, though the identifier is open [3.1.1 MQTT-3.3.1-1] [5 MQTT-3.3.1-1]',
+    (c) => {
+      c.connected()
+      c.user.acknowledge(c.receivesMessage({ qos: 2, packetId: 1, payload: '1' }))
+      c.sends('pubrec', { packetId: 1 })
+      const old = c.receivesMessage({ qos: 2, packetId: 2, payload: '2' })
+      beginsAnotherUnheard(c)
+      c.reconnected({ sessionPresent: true })
+      const third = c.receivesMessage({ qos: 2, packetId: 1, payload: '3' })
+      c.user.acknowledge(third)
+      c.sends('pubrec', { packetId: 1 })
+      const fourth = c.receivesMessage({ qos: 2, packetId: 2, payload: '4' })
+      c.user.acknowledge(old)
+      c.sendsNothing()
+      c.user.acknowledge(fourth)
+      c.sends('pubrec', { packetId: 2 })
+      // These exchanges are not in doubt: repeated, with DUP or without, they are answered only.
+      for (const dup of [true, false]) {
+        c.receives('publish', { qos: 2, packetId: 1, payload: '3', dup })
+        c.handlesNothing()
+        c.sends('pubrec', { packetId: 1 })
+      }
+      c.cut()
+      c.reconnected({ sessionPresent: true })
+      c.receives('publish', { qos: 2, packetId: 2, payload: '4' })
+      c.handlesNothing()
+      c.sends('pubrec', { packetId: 2 })
+    },
+  )
+
+  conversation('knows a repeated PUBLISH by DUP, rule 18', (c) => {
+    c.connected()
+    c.user.acknowledge(c.receivesMessage({ qos: 2, packetId: 1 }))
+    c.sends('pubrec', { packetId: 1 })
+    beginsAnotherUnheard(c)
+    c.reconnected({ sessionPresent: true })
+    for (const dup of [true, false]) {
+      c.receives('publish', { qos: 2, packetId: 1, dup })
+      c.handlesNothing()
+      c.sends('pubrec', { packetId: 1 })
+    }
+    c.receives('pubrel', { packetId: 1 })
+    c.sends('pubcomp', { packetId: 1, reasonCode: 0 })
+  })
+
+  conversation(
+    'is in doubt after DISCONNECT 0x8E',
+    (c) => {
+      c.connected()
+      c.user.acknowledge(c.receivesMessage({ qos: 2, packetId: 1, payload: '1' }))
+      c.sends('pubrec', { packetId: 1 })
+      c.receives('disconnect', { reasonCode: 0x8e })
+      c.closes({ code: 'server-disconnected' })
+      c.reconnected({ sessionPresent: true })
+      c.user.acknowledge(c.receivesMessage({ qos: 2, packetId: 1, payload: '2' }))
+      c.sends('pubrec', { packetId: 1 })
+    },
+    V5,
+  )
+
+  conversation('is in none after a refusal: the server has answered', (c) => {
+    c.connected()
+    c.user.acknowledge(c.receivesMessage({ qos: 2, packetId: 1 }))
+    c.sends('pubrec', { packetId: 1 })
+    c.cut()
+    c.opens()
+    c.sends('connect')
+    c.receives('connack', { reasonCode: c.is5 ? 0x88 : 3 })
+    c.closes({ code: 'connection-refused' })
+    c.reconnected({ sessionPresent: true })
+    c.receives('publish', { qos: 2, packetId: 1 })
+    c.handlesNothing()
+    c.sends('pubrec', { packetId: 1 })
+  })
+
+  conversation(
+    'is in doubt after a restart, too: the process may have died before CONNACK',
+    (c) => {
+      c.connected()
+      c.user.acknowledge(c.receivesMessage({ qos: 2, packetId: 1, payload: '1' }))
+      c.stores()
+      c.sends('pubrec', { packetId: 1 })
+      c.restarts()
+      c.reconnected({ sessionPresent: true })
+      c.user.acknowledge(c.receivesMessage({ qos: 2, packetId: 1, payload: '2' }))
+      c.sendsNothing()
+      c.stores()
+      c.sends('pubrec', { packetId: 1 })
+      c.restarts()
+      c.reconnected({ sessionPresent: true })
+      c.receives('publish', { qos: 2, packetId: 1, payload: '2', dup: true })
+      c.handlesNothing()
+      c.sends('pubrec', { packetId: 1 })
+    },
+    { store: true },
   )
 })

@@ -95,6 +95,8 @@ class Restoration {
     for (const delivery of this.#deliveries.values()) {
       if (delivery.state !== 'released') session.restore(delivery)
     }
+    // The process may have died between CONNECT and CONNACK.
+    session.asked = true
     return session
   }
 

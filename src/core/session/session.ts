@@ -29,6 +29,8 @@ export interface Reception {
   readonly message: number
   /** The application is done with the message: PUBREC is due, or was sent. */
   handled: boolean
+  /** It may be another session's, see `doubt`. */
+  doubtful: boolean
   /** The reason code that PUBREC carries. */
   reasonCode: number
   /** The connection and the place in its line at which PUBREC is due; 0: it was sent, or not asked for. */
@@ -44,6 +46,10 @@ export type OnSessionLost = 'resend' | 'fail'
 export class Session {
   /** The server has accepted a CONNECT for this session: it should have it, too. */
   established = false
+  /** A CONNECT was sent for this session that had no answer yet, or never had one. */
+  asked = false
+  /** The server may have begun another session without our knowing, see `doubt`. */
+  doubtful = false
   readonly ids: PacketIds<Delivery | IdClaim> = new PacketIds()
   readonly queued: DeliveryList
   readonly published: DeliveryList = new DeliveryList()
@@ -81,6 +87,21 @@ export class Session {
   /** Numbers the connections of this session, beginning with 1. */
   connect(): number {
     return ++this.#connections
+  }
+
+  /** CONNECT is sent. */
+  ask(): void {
+    if (this.asked) this.doubt()
+    this.asked = true
+  }
+
+  /**
+   * The server may have lost this session, begun another one and told so in a CONNACK that never came, or it may be
+   * another server: the Session Present of the next CONNACK does not prove that this session is meant.
+   */
+  doubt(): void {
+    this.doubtful = true
+    for (const [, reception] of this.received.entries()) reception.doubtful = true
   }
 
   /** Takes a message that is to be sent. */
@@ -154,6 +175,7 @@ export class Session {
       message,
       packetId,
       handled: false,
+      doubtful: false,
       reasonCode: 0,
       connection: 0,
       sequence: 0,
