@@ -210,7 +210,9 @@ export class SocketTransport implements Transport {
 
   write(chunk: Uint8Array): boolean {
     this.#written += chunk.length
-    return this.#socket.write(chunk, this.#handleWritten)
+    this.#socket.write(chunk, this.#handleWritten)
+    // Its own answer is from before the system took what it could at once. When it is false here, it was false there.
+    return this.#socket.writableLength < this.#socket.writableHighWaterMark
   }
 
   get written(): number {

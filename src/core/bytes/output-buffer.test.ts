@@ -133,6 +133,92 @@ describe('a packet that is put first', () => {
   })
 })
 
+describe('the end of a packet', () => {
+  /** Six bytes: what it is, its size, its number. Then the rest. */
+  function packetOf(kind: number, size: number, number: number): readonly [Uint8Array, Uint8Array] {
+    const header = new Uint8Array(6)
+    header[0] = kind
+    new DataView(header.buffer).setUint32(1, size)
+    header[5] = number
+    return [header, filled(size, number)]
+  }
+
+  test('fills the slab and goes on in the next', () => {
+    const out = new OutputBuffer(new Slabs())
+    write(out, 65_000, 1)
+    out.takeAll()
+    expect(out.divides).toBe(false)
+    write(out, 60_000, 1)
+    expect(out.divides).toBe(true)
+    out.fill(filled(140_000, 2))
+    expect([out.full, out.pending]).toEqual([3 * 65_472, 200_000])
+    const chunks = chunksOf(out)
+    expect(chunks.map(({ length }) => length)).toEqual([65_472, 65_472, 65_472, 3_584])
+    expect(Buffer.compare(concat(...chunks), concat(filled(60_000, 1), filled(140_000, 2)))).toBe(0)
+  })
+
+  test('property: stays behind its beginning, whatever is put first', () => {
+    const steps = fc.array(
+      fc.record({
+        action: fc.constantFrom('fill', 'fill', 'append', 'first', 'first', 'take', 'takeFull'),
+        size: fc.oneof(fc.nat({ max: 200 }), fc.integer({ min: 1, max: 200_000 })),
+      }),
+      { minLength: 10, maxLength: 60, size: 'max' },
+    )
+    let divided = 0
+    fc.assert(
+      fc.property(steps, (actions) => {
+        const out = new OutputBuffer(new Slabs())
+        // Slabs are large from the beginning.
+        write(out, 65_472, 0)
+        out.takeAll()
+        const stream: Uint8Array[] = []
+        const firsts: number[] = []
+        const others: number[] = []
+        actions.forEach(({ action, size }, index) => {
+          if (action === 'take' || action === 'takeFull') {
+            const chunk = action === 'take' ? out.take() : out.takeFull()
+            if (chunk !== undefined) stream.push(chunk.slice())
+            return
+          }
+          if (action === 'first') {
+            const [header, rest] = packetOf(1, size % 50, index)
+            firsts.push(index)
+            return out.putFirst(concat(header, rest))
+          }
+          others.push(index)
+          const [header, rest] = packetOf(2, size, index)
+          const at = out.reserve(header.length)
+          out.bytes.set(header, at)
+          out.position = at + header.length
+          const { bytes } = out
+          if (action === 'append') out.append(rest)
+          else out.fill(rest)
+          if (out.bytes !== bytes) divided += 1
+        })
+        stream.push(out.takeAll())
+        const whole = concat(...stream)
+        const came: [number, number][] = []
+        for (let at = 0; at < whole.length; ) {
+          const size = new DataView(whole.buffer, whole.byteOffset).getUint32(at + 1)
+          const [kind, number] = [whole[at] as number, whole[at + 5] as number]
+          const rest = whole.subarray(at + 6, at + 6 + size)
+          expect([kind, rest.length]).toEqual([kind === 1 ? 1 : 2, size])
+          expect(rest.every((byte) => byte === number)).toBe(true)
+          came.push([kind, number])
+          at += 6 + size
+        }
+        expect(came.filter(([kind]) => kind === 2).map(([, number]) => number)).toEqual(others)
+        expect(new Set(came.filter(([kind]) => kind === 1).map(([, number]) => number))).toEqual(
+          new Set(firsts),
+        )
+      }),
+      { numRuns: 200 },
+    )
+    expect(divided).toBeGreaterThan(100)
+  })
+})
+
 describe('a slab', () => {
   test('property: is never written to where it was handed out, however many connections share it', () => {
     const size = fc.oneof(
@@ -144,7 +230,7 @@ describe('a slab', () => {
       fc.record({
         connection: fc.nat({ max: 2 }),
         action: fc.constantFrom(
-          ...(['write', 'write', 'write', 'write', 'append', 'putFirst', 'take', 'flush'] as const),
+          ...(['write', 'write', 'write', 'write', 'fill', 'append', 'putFirst', 'take', 'flush'] as const),
           ...(['written', 'written', 'hold', 'release'] as const),
         ),
         size,
@@ -201,6 +287,7 @@ describe('a slab', () => {
           }
           expected[connection] = (expected[connection] as number) + bytes
           if (action === 'write') write(out, bytes, index + 1)
+          else if (action === 'fill') out.fill(filled(bytes, index + 1))
           else if (action === 'append') out.append(filled(bytes, index + 1))
           else out.putFirst(filled(bytes, index + 1))
           if (out.position === bytes && action === 'write' && letGo.has(out.bytes.buffer)) counts.again += 1

@@ -17,8 +17,8 @@ interface Chunk {
   readonly bytes: Uint8Array
   /** The slab that it lies in, which is held. */
   readonly slab: Slab | undefined
-  /** Whether it is the end of a packet that begins in the chunk before. */
-  readonly endsPacket: boolean
+  /** How many bytes at its beginning belong to a packet that begins in a chunk before. */
+  readonly continues: number
 }
 
 /** What the network holds of a slab, until it has let go of this many bytes since the beginning. */
@@ -46,6 +46,8 @@ export class OutputBuffer implements OutputCounts {
 
   readonly #slabs: Slabs
   #start = 0
+  /** As of a chunk: what was written and is none yet. */
+  #continues = 0
   #chunks: Chunk[] = []
   /** Chunks that the network has not let go. */
   #lent: Fifo<Lent> | undefined = undefined
@@ -75,8 +77,35 @@ export class OutputBuffer implements OutputCounts {
 
   /** Makes room for `size` bytes at `position`, which is returned; they must then be written without a gap. */
   reserve(size: number): number {
-    if (this.bytes.length - this.position < size) this.#renew(size)
+    if (this.#room < size) this.#renew(size)
     return this.position
+  }
+
+  /** Whether slabs are as large as they get: a packet that has no need to be in one piece may be divided by `fill`. */
+  get divides(): boolean {
+    return this.bytes.length === LARGEST_SLAB
+  }
+
+  /** Writes the end of a packet behind what was written of it, into several slabs if need be: each is filled. */
+  fill(bytes: Uint8Array): void {
+    const { buffer, byteOffset, length } = bytes
+    let done = 0
+    for (let room = this.#room; length - done > room; room = this.#room) {
+      this.bytes.set(new Uint8Array(buffer, byteOffset + done, room), this.position)
+      this.position += room
+      done += room
+      this.#renew(Math.min(length - done, LARGEST_SLAB))
+      this.#continues = length - done
+    }
+    this.bytes.set(
+      done === 0 ? bytes : new Uint8Array(buffer, byteOffset + done, length - done),
+      this.position,
+    )
+    this.position += length - done
+  }
+
+  get #room(): number {
+    return this.bytes.length - this.position
   }
 
   /**
@@ -85,7 +114,7 @@ export class OutputBuffer implements OutputCounts {
    */
   append(bytes: Uint8Array): void {
     this.#seal()
-    this.#chunks.push({ bytes, slab: undefined, endsPacket: true })
+    this.#chunks.push({ bytes, slab: undefined, continues: bytes.length })
     this.#chunkBytes += bytes.length
   }
 
@@ -95,9 +124,22 @@ export class OutputBuffer implements OutputCounts {
    */
   putFirst(bytes: Uint8Array): void {
     this.#seal()
-    const at = this.#chunks[0]?.endsPacket ? 1 : 0
-    this.#chunks.splice(at, 0, { bytes, slab: undefined, endsPacket: false })
+    this.#chunks.splice(this.#firstBoundary(), 0, { bytes, slab: undefined, continues: 0 })
     this.#chunkBytes += bytes.length
+  }
+
+  /** The index of the first chunk that begins with a packet, made by dividing one if there is none before. */
+  #firstBoundary(): number {
+    const chunks = this.#chunks
+    const at = chunks.findIndex(({ bytes, continues }) => continues < bytes.length)
+    const chunk = chunks[at]
+    if (chunk === undefined) return chunks.length
+    const { bytes, slab, continues } = chunk
+    if (continues === 0) return at
+    slab?.hold()
+    const [end, rest] = [bytes.subarray(0, continues), bytes.subarray(continues)]
+    chunks.splice(at, 1, { bytes: end, slab, continues }, { bytes: rest, slab, continues: 0 })
+    return at + 1
   }
 
   /**
@@ -122,7 +164,8 @@ export class OutputBuffer implements OutputCounts {
     const { bytes, slab } = chunk
     const isLarge = bytes.length > LARGEST_WHOLE
     const part = isLarge ? bytes.subarray(0, LARGEST_SLAB) : bytes
-    if (isLarge) this.#chunks[0] = { bytes: bytes.subarray(LARGEST_SLAB), slab, endsPacket: true }
+    const rest = bytes.subarray(part.length)
+    if (isLarge) this.#chunks[0] = { bytes: rest, slab, continues: rest.length }
     else this.#chunks.shift()
     this.#chunkBytes -= part.length
     this.#taken += part.length
@@ -170,7 +213,8 @@ export class OutputBuffer implements OutputCounts {
     const { slab } = this
     const bytes = this.bytes.subarray(this.#start, this.position)
     slab.hold()
-    this.#chunks.push({ bytes, slab, endsPacket: false })
+    this.#chunks.push({ bytes, slab, continues: Math.min(this.#continues, bytes.length) })
+    this.#continues = 0
     this.#chunkBytes += bytes.length
     this.#start = this.position
   }

@@ -36,16 +36,16 @@ function message(bytes: Uint8Array, version5 = false): IncomingMessage {
 
 describe('a payload on its way out', () => {
   test('that was lent and is large is a chunk of its own, not copied', () => {
-    const payload = new Uint8Array(8_192).fill(7)
+    const payload = new Uint8Array(65_536).fill(7)
     const chunks = chunksOf(payload, payload.length, true)
     expect(chunks).toHaveLength(2)
     expect(chunks[1]).toBe(payload)
-    expect(toHex(chunks[0] as Uint8Array)).toBe('30 83 40 00 01 61')
+    expect(toHex(chunks[0] as Uint8Array)).toBe('30 83 80 04 00 01 61')
   })
 
   test.each([
-    ['is smaller', 8_191, true],
-    ['was not lent', 8_192, false],
+    ['is smaller', 65_535, true],
+    ['was not lent', 65_536, false],
   ])('that %s is copied behind its header', (_, size, lent) => {
     const payload = new Uint8Array(size).fill(7)
     const chunks = chunksOf(payload, size, lent)
@@ -53,6 +53,27 @@ describe('a payload on its way out', () => {
     payload.fill(0)
     const chunk = chunks[0] as Uint8Array
     expect(chunk.subarray(chunk.length - size).every((byte) => byte === 7)).toBe(true)
+  })
+
+  test.each([
+    [0, [65_472, 4_534]],
+    [1, [60_000, 10_008]],
+  ] as const)('that is large may lie in two slabs at QoS 0, not at QoS 1: %i', (qos, expected) => {
+    const out = new OutputBuffer(new Slabs())
+    const chunks: number[] = []
+    const take = (): void => {
+      for (let chunk = out.take(); chunk !== undefined; chunk = out.take()) chunks.push(chunk.length)
+    }
+    out.reserve(65_472)
+    out.position = 65_472
+    take()
+    out.position = out.reserve(60_000) + 60_000
+    const payload = new Uint8Array(10_000)
+    const length = publishLength(TOPIC.length, qos, NO_PROPERTIES, payload.length)
+    encodePublish(out, qos << 1, length, TOPIC, 1, NO_PROPERTIES, undefined, payload, payload.length, false)
+    chunks.length = 0
+    take()
+    expect(chunks).toEqual(expected)
   })
 
   test.each(['', 'hello', 'é€\u{1f600}', 'x'.repeat(10_000), 'é'.repeat(10_000)])(

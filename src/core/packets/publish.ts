@@ -23,8 +23,11 @@ import type { PublishPacket, QoS } from './types.ts'
 /** Stands for "this version has no property field". */
 export const NO_PROPERTIES = -1
 
-/** Payloads that were lent and are at least this large are sent as chunks of their own, below they are copied. */
-const LARGE_PAYLOAD = 8_192
+/** Payloads that were lent and are at least this large are not copied: below, a chunk of its own costs more than a copy. */
+const LARGE_PAYLOAD = 65_536
+
+/** Payloads of QoS 0, of which no copy is kept, may lie in two pieces of memory from this size on. */
+const DIVIDED_PAYLOAD = 4_096
 
 export const DUP_FLAG = 0x08
 export const RETAIN_FLAG = 0x01
@@ -73,8 +76,10 @@ export function encodePublish(
   payloadSize: number,
   lent: boolean,
 ): void {
-  const inOnePiece = !lent || payloadSize < LARGE_PAYLOAD || typeof payload === 'string'
-  const size = 1 + variableByteIntegerLength(length) + (inOnePiece ? length : length - payloadSize)
+  const isLent = lent && payloadSize >= LARGE_PAYLOAD
+  const isDivided = payloadSize >= DIVIDED_PAYLOAD && (flags & 0x06) === 0 && out.divides
+  const isApart = (isLent || isDivided) && typeof payload !== 'string'
+  const size = 1 + variableByteIntegerLength(length) + (isApart ? length - payloadSize : length)
   let at = out.reserve(size)
   const bytes = out.bytes
   bytes[at++] = 0x30 | flags
@@ -92,12 +97,13 @@ export function encodePublish(
   if (typeof payload === 'string') {
     writeUtf8(bytes, at, payload, payloadSize)
     out.position = at + payloadSize
-  } else if (inOnePiece) {
+  } else if (isApart) {
+    out.position = at
+    if (isLent) out.append(payload)
+    else out.fill(payload)
+  } else {
     bytes.set(payload, at)
     out.position = at + payloadSize
-  } else {
-    out.position = at
-    out.append(payload)
   }
 }
 
