@@ -231,11 +231,11 @@ describe('a slab', () => {
         connection: fc.nat({ max: 2 }),
         action: fc.constantFrom(
           ...(['write', 'write', 'write', 'write', 'fill', 'append', 'putFirst', 'take', 'flush'] as const),
-          ...(['written', 'written', 'hold', 'release'] as const),
+          ...(['written', 'written', 'written', 'hold', 'release'] as const),
         ),
         size,
       }),
-      { minLength: 20, maxLength: 120, size: 'max' },
+      { minLength: 20, maxLength: 200, size: 'max' },
     )
     const counts = { shared: 0, again: 0, heldOnly: 0 }
     fc.assert(
@@ -318,7 +318,7 @@ describe('a slab', () => {
       { numRuns: 400 },
     )
     expect(counts.shared).toBeGreaterThan(50)
-    expect(counts.again).toBeGreaterThan(20)
+    expect(counts.again).toBeGreaterThan(10)
     expect(counts.heldOnly).toBeGreaterThan(10)
   })
 
