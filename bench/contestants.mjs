@@ -2,7 +2,10 @@
 // which is printed; the first is the one known to be good, and the only one of a quick run. `rates` are first guesses
 // in messages a second, from which the length of a first run is chosen; later runs follow the rates measured.
 //
-// Both are by class of work: p0 p1 p2 publish with QoS 0, 1, 2; r0 r1 r2 receive; P and R the same with 16 KiB.
+// `hasModes`: it does a workload in each of its modes, as Petrel does.
+//
+// Both windows and rates are by class of work: p0 p1 p2 publish with QoS 0, 1, 2; r0 r1 r2 receive; P and R the same with
+// 16 KiB.
 // With r1 and r2 the window is the peer's: how many messages it sends before it waits for acknowledgements.
 
 const acknowledged = [16_384, 1000, 100]
@@ -21,6 +24,7 @@ export const contestants = {
       r2: [16_384],
     },
     rates: { p0: 1e6, p1: 3e5, p2: 3e5, r0: 4e6, r1: 4e6, r2: 1.5e6, P: 5e4, R: 1.5e5 },
+    hasModes: true,
   },
   mqttjs: {
     label: 'MQTT.js',
@@ -99,6 +103,14 @@ export const contestants = {
       r2: acknowledged,
     },
     rates: { p0: 1.6e5, p1: 3.5e4, p2: 2e4, r0: 8e4, r1: 4.5e4, r2: 2e4, P: 8e4, R: 4e4 },
+  },
+  bare: {
+    label: 'bare loop',
+    family: 'bare',
+    speaks: ({ topics }) => topics === 1,
+    windows: { p1: [2_000, 10_000], p2: [2_000, 10_000], r1: [16_384], r2: [16_384] },
+    rates: { p0: 8e6, p1: 2e6, p2: 2e6, r0: 6e6, r1: 6e6, r2: 2e6, P: 2e5, R: 2e5 },
+    hasModes: true,
   },
   raw: {
     label: 'raw net.Socket',

@@ -125,7 +125,7 @@ const planOf = (present) =>
       .filter((client) => contestants[client].speaks({ ...workload, version: flags.version }))
       .flatMap((client) => {
         const windows = windowsOf(contestants[client], workload).slice(0, flags.quick ? 1 : 3)
-        const modes = client === 'petrel' ? workload.modes : [undefined]
+        const modes = contestants[client].hasModes ? workload.modes : [undefined]
         const rate = contestants[client].rates[classOf(workload)]
         return modes.flatMap((mode) =>
           windows.map((window) => ({ id, client, mode, window, rate, results: [] })),
