@@ -88,9 +88,9 @@ const start = (core, command, parameters, { priority, limit }) => {
 
 const flags = (values) => Object.entries(values).flatMap(([name, value]) => [`--${name}`, String(value)])
 
-const clientCommand = (id, family, node) => {
+const clientCommand = (id, family, node, nodeFlags) => {
   if (family === 'c' || family === 'limit-c') return [`${here}build/${id === 'raw-c' ? 'raw' : id}`]
-  return [node, `${here}client.mjs`, '--client', id]
+  return [node, ...nodeFlags, `${here}client.mjs`, '--client', id]
 }
 
 /** Why the peer's counts do not agree with the run; undefined when they do. */
@@ -122,6 +122,7 @@ export const measure = async ({
   count,
   warm,
   node,
+  nodeFlags = [],
   priority,
   limit,
 }) => {
@@ -137,7 +138,7 @@ export const measure = async ({
   const base = { count, warmup, window }
   try {
     const { port, ring } = await peer.line()
-    const [command, ...parameters] = clientCommand(id, family, node)
+    const [command, ...parameters] = clientCommand(id, family, node, nodeFlags)
     const settings = {
       role,
       port,

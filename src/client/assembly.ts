@@ -94,7 +94,7 @@ export class Assembly implements EngineClient, PublisherHost {
 
   handleConnected(event: Connected, driver: Driver): void {
     this.dispatcher.handleConnected(driver, event.sessionPresent)
-    this.subscriber.handleConnected(driver, event.sessionPresent && !event.doubtful)
+    this.subscriber.handleConnected(driver, event)
   }
 
   handleGone(driver: Driver, error: MqttError): void {

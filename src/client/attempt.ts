@@ -26,7 +26,7 @@ export interface AttemptHost {
   /** Its turn in the budget has come: from now on `connectTimeout` runs. */
   handleDialing(attempt: Attempt): void
   /** The stream stands: makes and starts the driver, which tells `opened` or `failed` of this attempt. */
-  open(url: URL, transport: Transport, codec: Codec, connect: ConnectPacket): Driver
+  open(transport: Transport, codec: Codec, connect: ConnectPacket): Driver
 }
 
 /** Which URL and which version worked last; several versions are tried where that is not known. */
@@ -147,7 +147,7 @@ export class Attempt {
       await new Promise<void>((resolve, reject) => {
         this.#opened = resolve
         this.#failed = reject
-        this.#driver = this.#host.open(url, transport, codec, connect)
+        this.#driver = this.#host.open(transport, codec, connect)
         // A listener to the state may have ended it.
         if (signal.aborted) this.#driver.destroy()
       })

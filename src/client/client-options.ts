@@ -59,7 +59,7 @@ export interface CommonOptions extends DialOptions {
   readonly retryInitialConnect?: boolean | undefined
   /**
    * When the subscriptions are sent again after a reconnect. Default `'session-lost'`: also when it may have been lost,
-   * after a CONNECT without an answer and at another URL.
+   * after a CONNECT that had no answer.
    */
   readonly resubscribe?: Resubscribe | undefined
   /** What becomes of unacknowledged messages when the server has lost the session. Default `'resend'`. */

@@ -72,7 +72,7 @@ export class Opener implements AttemptHost {
     this.#host.handleDialing(attempt)
   }
 
-  open(url: URL, transport: Transport, codec: Codec, connect: ConnectPacket): Driver {
+  open(transport: Transport, codec: Codec, connect: ConnectPacket): Driver {
     const { runtime, alarms, slabs } = this.#resources
     this.#host.handleHandshaking()
     const settings = connectionOptions(this.options, codec, connect, {
@@ -81,10 +81,7 @@ export class Opener implements AttemptHost {
       traffic: this.traffic,
       watched: this.#events.has('packet'),
     })
-    const { session } = this.#host
-    // Another server may have a session of its own for us, older than ours.
-    if (this.options.urls.length > 1 && url !== this.knowledge.lastGood) session.doubt()
-    const connection = new Connection(codec, session, settings, runtime.now())
+    const connection = new Connection(codec, this.#host.session, settings, runtime.now())
     const driver = new Driver(connection, transport, runtime, alarms, this.#host)
     driver.setKeepsAlive(this.#host.keepsAlive)
     driver.start()

@@ -3,6 +3,7 @@
  * the other, and who holds which filter (rules 14, 27, 28).
  */
 
+import type { Connected } from '../core/connection/events.ts'
 import type { Operation } from '../core/connection/operations.ts'
 import { type MqttError, UsageError } from '../core/errors.ts'
 import type { Properties, SubscriptionRequest } from '../core/packets/types.ts'
@@ -171,10 +172,10 @@ export class Subscriber {
 
   // What happens.
 
-  /** @param isKnown the server's session is certainly the one that has our subscriptions */
-  handleConnected(driver: Driver, isKnown: boolean): void {
+  handleConnected(driver: Driver, { sessionPresent, doubtful, settings }: Connected): void {
     const { resubscribe } = this.#options
-    if (resubscribe === 'always' || (resubscribe === 'session-lost' && !isKnown)) this.#renew()
+    if (resubscribe === 'always' || (resubscribe === 'session-lost' && !sessionPresent)) this.#renew(false)
+    else if (resubscribe === 'session-lost' && doubtful) this.#renew(settings.protocolVersion === '5')
     this.requests.handleConnected(driver)
   }
 
@@ -313,14 +314,16 @@ export class Subscriber {
   }
 
   /** All that was granted, once more: one request for those that were asked for with the same properties. */
-  #renewals(): readonly Request[] {
+  #renewals(onlyNew = false): readonly Request[] {
     const asked = this.requests.subscribing
     const groups = new Map<Properties | undefined, SubscriptionRequest[]>()
     for (const [filter, { granted, request, properties }] of this.#subscriptions.filters) {
       if (!granted || asked.has(filter)) continue
+      const { retainHandling } = request
+      const renewal = onlyNew && retainHandling === 0 ? { ...request, retainHandling: 1 as const } : request
       const group = groups.get(properties)
-      if (group === undefined) groups.set(properties, [request])
-      else group.push(request)
+      if (group === undefined) groups.set(properties, [renewal])
+      else group.push(renewal)
     }
     const { operationTimeout } = this.#options
     return [...groups].map(
@@ -328,8 +331,9 @@ export class Subscriber {
     )
   }
 
-  #renew(): void {
-    for (const request of this.#renewals().toReversed()) {
+  /** @param onlyNew those that the server has bring no retained messages, 5: 3.8.3.1 */
+  #renew(onlyNew: boolean): void {
+    for (const request of this.#renewals(onlyNew).toReversed()) {
       this.requests.addFirst(request)
       request.answered.then(
         (answers) => {

@@ -23,7 +23,7 @@ import { Random } from './random.ts'
 /** Turns after which a machine that never comes to rest has hung. */
 const MOST_TURNS = 10_000
 const TOPICS = ['a', 'a/b', 'sensors/1', '$x', 'é'] as const
-const LARGE = new Uint8Array(9_000)
+const LARGE = new Uint8Array(70_000)
 
 export function converseWithCore(seed: number): ConversationResult {
   const conversation = new CoreConversation(seed)

@@ -33,6 +33,8 @@ export interface Arrival {
   isHandled: boolean
   reasonCode: number
   connection: number
+  /** Without DUP its identifier is used anew. */
+  isDoubtful: boolean
 }
 
 /** What the client is to tell its user of a packet of the server. */
@@ -66,6 +68,8 @@ export class Model {
   #limits = NO_LIMITS
   #retainAvailable = true
   #established = false
+  /** A CONNECT has no answer yet, or never had one. */
+  #isAsked = false
   #connection = 0
   #openQos2 = 0
   #isRepeated = false
@@ -129,6 +133,11 @@ export class Model {
     this.#advance()
   }
 
+  /** Nobody knows whether the server's session is the one that it was. */
+  #doubt(): void {
+    for (const arrival of this.arrivals.values()) arrival.isDoubtful = true
+  }
+
   /** The client has given the exchange up and keeps its identifier from use. */
   reserve(packetId: number): void {
     const exchange = this.exchanges.get(packetId)
@@ -165,6 +174,7 @@ export class Model {
         return 'fine'
       }
       case 'disconnect':
+        if (packet.reasonCode === 0x8e) this.#doubt()
         return packet.properties?.sessionExpiryInterval === undefined ? 'ends' : 'violation'
       default:
         return packet.type === 'pingresp' ? 'fine' : 'violation'
@@ -174,6 +184,7 @@ export class Model {
   #handleConnack({ sessionPresent, reasonCode, properties }: ConnackPacket): Verdict {
     const connect = this.#connect
     if (this.state !== 'connecting' || connect === undefined) return 'violation'
+    this.#isAsked = false
     if (reasonCode !== 0) return 'ends'
     if (properties?.authenticationMethod !== connect.properties?.authenticationMethod) return 'violation'
     if (properties?.assignedClientIdentifier !== undefined) return 'violation'
@@ -224,18 +235,20 @@ export class Model {
       if (topic === '' && !this.#aliasesIn.has(alias)) return 'violation'
       this.#aliasesIn.add(alias)
     }
-    if (qos === 2) return this.#handleQos2(packetId, told)
+    if (qos === 2) return this.#handleQos2(packet, told)
     const isTooMany = qos === 1 && this.isFull
     if (isTooMany && !this.#isUnseen) return 'violation'
-    const arrival = { packetId, qos, isHandled: false, reasonCode: 0, connection: this.#connection }
+    const arrival = arrivalOf(packetId, qos, this.#connection)
     told.messages.push(arrival)
     if (qos === 1) this.#pubackLine.push(arrival)
     this.#acknowledgeAtOnce(arrival)
     return isTooMany ? 'unsure' : 'fine'
   }
 
-  #handleQos2(packetId: number, told: Told): Verdict {
-    const open = this.arrivals.get(packetId)
+  #handleQos2({ packetId, dup }: PublishPacket, told: Told): Verdict {
+    const known = this.arrivals.get(packetId)
+    const open = known?.isDoubtful === true && !dup ? undefined : known
+    if (open !== undefined) open.isDoubtful = false
     const isRepeated = open?.connection === this.#connection
     const isTooMany = !isRepeated && this.isFull
     if (isTooMany && !this.#isUnseen) return 'violation'
@@ -243,7 +256,7 @@ export class Model {
     else this.#openQos2 += 1
     // Unseen, nobody knows whether it was handled: one more acknowledgement may come.
     if (isRepeated && !open.isHandled && !this.#isUnseen) return 'fine'
-    const arrival = open ?? { packetId, qos: 2, isHandled: false, reasonCode: 0, connection: 0 }
+    const arrival = open ?? arrivalOf(packetId, 2, 0)
     arrival.connection = this.#connection
     this.arrivals.set(packetId, arrival)
     this.#pubrecLine.push(arrival)
@@ -325,6 +338,8 @@ export class Model {
     const { state } = this
     if (this.isLost) return undefined
     if (packet.type === 'connect') {
+      if (this.#isAsked) this.#doubt()
+      this.#isAsked = true
       this.#connect = packet
       this.state = 'connecting'
       return state === 'opened' ? undefined : `CONNECT while ${state}`
@@ -430,6 +445,10 @@ export class Model {
   get #receiveMaximum(): number {
     return this.#asked.receiveMaximum ?? 65_535
   }
+}
+
+function arrivalOf(packetId: number, qos: QoS, connection: number): Arrival {
+  return { packetId, qos, isHandled: false, reasonCode: 0, connection, isDoubtful: false }
 }
 
 function noneDue(): { puback: number[]; pubrec: number[]; pubcomp: number[]; pubrel: number[] } {

@@ -2,6 +2,7 @@
 // come back to. What arrives is held against the oracle of the simulation, what is sent against 4.4; the first
 // attempts of the 500 against the formula of rule 7.
 import { describe, expect, it } from 'vitest'
+import { ConnectionError } from '../../src/core/errors.ts'
 import type { ControlPacket } from '../../src/core/packets/types.ts'
 import {
   type Client,
@@ -144,6 +145,8 @@ class Pair {
   readonly resumed: ConnectedEvent[] = []
   /** ms that were waited before attempts. */
   readonly delays: number[] = []
+  /** The subscriber's CONNECTs that had no answer: it does not know what has become of its session then. */
+  unanswered = 0
   readonly publisher: Client
   readonly subscriber: Client
   readonly #ends = new Inbox()
@@ -159,6 +162,9 @@ class Pair {
       client.on('disconnected', ({ delay = Infinity }) => void this.delays.push(delay))
       client.on('connectFailed', ({ delay = Infinity }) => void this.delays.push(delay))
     }
+    subscriber.on('connectFailed', ({ error }) => {
+      if (error instanceof ConnectionError && error.phase === 'connack') this.unanswered += 1
+    })
   }
 
   async subscribe(): Promise<void> {
@@ -227,7 +233,10 @@ describe.each(VERSIONS)('a restart in %s', (version) => {
       expect(pair.check.resent).toBeGreaterThan(0)
       expect(pair.resumed.length).toBeGreaterThanOrEqual(5)
       for (const { sessionPresent } of pair.resumed) expect(sessionPresent).toBe(true)
-      expect(pair.subscriber.statistics.packetsOut.subscribe).toBe(2)
+      const { subscribe } = pair.subscriber.statistics.packetsOut
+      // In doubt they are renewed, and a renewal that was cut off is repeated.
+      if (pair.unanswered === 0) expect(subscribe).toBe(2)
+      else expect(subscribe).toBeLessThanOrEqual(2 + pair.resumed.length)
       expect(pair.delays.length).toBeLessThanOrEqual(attempts)
       for (const delay of pair.delays) expect(delay).toBeGreaterThanOrEqual(20)
     })
