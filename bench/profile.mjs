@@ -53,7 +53,11 @@ const profile = async ({ id, workload, mode, key }) => {
       family: flags.client,
       workload,
       mode,
-      window: workload.fixedWindow ? workload.window : workload.role === 'receive' ? 16_384 : Number(flags.window),
+      window: workload.fixedWindow
+        ? workload.window
+        : workload.role === 'receive'
+          ? 16_384
+          : Number(flags.window),
       version: flags.version,
       count: Math.round(Number(flags.messages) * (isLarge ? 2e4 : 1e6)),
       warm: 0.2,
