@@ -13,7 +13,7 @@ import type { Events } from './events.ts'
 import type { Handling, Route } from './handling.ts'
 import type { Handler } from './message.ts'
 import { BufferedStream, type MessageStream } from './message-stream.ts'
-import type { ResolvedOptions } from './options.ts'
+import { type ResolvedOptions, speaks5 } from './options.ts'
 import {
   allRefused,
   type Answers,
@@ -175,7 +175,7 @@ export class Subscriber {
   handleConnected(driver: Driver, { sessionPresent, doubtful, settings }: Connected): void {
     const { resubscribe } = this.#options
     if (resubscribe === 'always' || (resubscribe === 'session-lost' && !sessionPresent)) this.#renew(false)
-    else if (resubscribe === 'session-lost' && doubtful) this.#renew(settings.protocolVersion === '5')
+    else if (resubscribe === 'session-lost' && doubtful) this.#renew(speaks5(settings))
     this.requests.handleConnected(driver)
   }
 
