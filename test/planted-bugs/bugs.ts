@@ -319,6 +319,14 @@ const MEMORY: readonly PlantedBug[] = [
     tests: [test('core/bytes/output-buffer')],
   },
   {
+    name: 'PINGREQ in the middle of a divided packet',
+    why: 'the server takes it for payload, and the end of the payload for a packet',
+    file: 'src/core/bytes/output-buffer.ts',
+    text: 'continues: Math.min(this.#continues, bytes.length)',
+    replacement: 'continues: 0',
+    tests: [test('core/bytes/output-buffer')],
+  },
+  {
     name: 'bytes count as written while the socket keeps them',
     why: 'as before; and a promise for a payload that was lent resolves while that is still read',
     file: 'src/transport/tcp.ts',

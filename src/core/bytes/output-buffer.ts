@@ -164,9 +164,10 @@ export class OutputBuffer implements OutputCounts {
     const { bytes, slab } = chunk
     const isLarge = bytes.length > LARGEST_WHOLE
     const part = isLarge ? bytes.subarray(0, LARGEST_SLAB) : bytes
-    const rest = bytes.subarray(part.length)
-    if (isLarge) this.#chunks[0] = { bytes: rest, slab, continues: rest.length }
-    else this.#chunks.shift()
+    if (isLarge) {
+      const rest = bytes.subarray(LARGEST_SLAB)
+      this.#chunks[0] = { bytes: rest, slab, continues: rest.length }
+    } else this.#chunks.shift()
     this.#chunkBytes -= part.length
     this.#taken += part.length
     this.#burst += part.length

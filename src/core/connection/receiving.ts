@@ -5,8 +5,8 @@
  *     QoS 2   PUBLISH ─► handler ─► PUBREC ─► PUBREL ─► PUBCOMP    the id stays open until PUBREL
  *
  * An id of QoS 2 that is open is not handed over again, whatever the DUP flag says, also on later connections
- * of the session (rule 18), unless it is in doubt whether the session is the same. An acknowledgement belongs to its connection: one that comes late is dropped, or at
- * QoS 2 given when the server repeats the PUBLISH (rule 20).
+ * of the session (rule 18), unless the session is in doubt. An acknowledgement belongs to its connection: one that
+ * comes late is dropped, or at QoS 2 given when the server repeats the PUBLISH (rule 20).
  */
 
 import { ProtocolError, violation } from '../errors.ts'

@@ -96,8 +96,8 @@ export class Session {
   }
 
   /**
-   * The server may have lost this session, begun another one and told so in a CONNACK that never came, or it may be
-   * another server: the Session Present of the next CONNACK does not prove that this session is meant.
+   * The server may have lost this session, begun another one, and told so in a CONNACK that never came, or told another
+   * client with our id: the Session Present of the next CONNACK does not prove that this session is meant.
    */
   doubt(): void {
     this.doubtful = true
