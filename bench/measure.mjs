@@ -174,7 +174,7 @@ export const measure = async ({
 }
 
 /** One round of a study (studies/index.mjs) for one client: its figures or { error }. Ends everything it has started. */
-export const measureStudy = async (study, { priority, limit, ...given }) => {
+export const measureStudy = async (study, { priority, limit, nodeFlags = [], ...given }) => {
   const started = []
   const startOn = (core, command, parameters, settings) => {
     const process = start(core, command, [...parameters, ...flags(settings)], { priority, limit })
@@ -186,7 +186,8 @@ export const measureStudy = async (study, { priority, limit, ...given }) => {
       ...given,
       startPeer: (command, parameters = [], settings = {}) =>
         startOn(PEER_CORE, command, parameters, settings),
-      startClient: (parameters, settings = {}) => startOn(CLIENT_CORE, given.node, parameters, settings),
+      startClient: (parameters, settings = {}) =>
+        startOn(CLIENT_CORE, given.node, [...nodeFlags, ...parameters], settings),
     })
   } catch (error) {
     return { error: error.message }

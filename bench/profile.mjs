@@ -8,8 +8,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { measure } from './measure.mjs'
+import { measure, measureStudy } from './measure.mjs'
+import { findProgram } from './prepare.mjs'
 import { table } from './report.mjs'
+import { studies } from './studies/index.mjs'
 import { keyOf, workloads } from './workloads.mjs'
 
 const LEAST = 0.02
@@ -24,9 +26,43 @@ const { values: flags, positionals: keys } = parseArgs({
   },
 })
 
-const known = Object.entries(workloads).flatMap(([id, workload]) =>
-  workload.modes.map((mode) => ({ key: keyOf(id, workload, mode), id, workload, mode })),
+const ofWorkloads = Object.entries(workloads).flatMap(([id, workload]) =>
+  workload.modes.map((mode) => ({
+    key: keyOf(id, workload, mode),
+    title: `${mode}: ${workload.title}`,
+    run: (how) => {
+      const { role, payload, window, fixedWindow } = workload
+      const count = Number(flags.messages) * (payload > 4096 ? 2e4 : 1e6)
+      return measure({
+        id: flags.client,
+        family: flags.client,
+        workload,
+        mode,
+        window: fixedWindow ? window : role === 'receive' ? 16_384 : Number(flags.window),
+        count: Math.round(count),
+        warm: 0.2,
+        ...how,
+      })
+    },
+  })),
 )
+const ofStudies = Object.entries(studies).flatMap(([id, study]) =>
+  Object.keys(study.cases ?? { undefined }).map((name) => ({
+    key: study.cases ? `${id}.${name}` : id,
+    title: study.title,
+    run: (how) => {
+      const programs = Object.fromEntries(study.needs.map((need) => [need, findProgram(need)]))
+      return measureStudy(study, {
+        client: flags.client,
+        case: study.cases && name,
+        seconds: 4,
+        programs,
+        ...how,
+      })
+    },
+  })),
+)
+const known = [...ofWorkloads, ...ofStudies]
 
 /** [share, name, file] of each function, the largest share first. */
 const sharesOf = ({ nodes, samples, timeDeltas }) => {
@@ -44,23 +80,11 @@ const sharesOf = ({ nodes, samples, timeDeltas }) => {
     .sort(([one], [other]) => other - one)
 }
 
-const profile = async ({ id, workload, mode, key }) => {
+const profile = async ({ key, title, run }) => {
   const directory = mkdtempSync(join(tmpdir(), 'petrel-profile-'))
-  const isLarge = workload.payload > 4096
   try {
-    const result = await measure({
-      id: flags.client,
-      family: flags.client,
-      workload,
-      mode,
-      window: workload.fixedWindow
-        ? workload.window
-        : workload.role === 'receive'
-          ? 16_384
-          : Number(flags.window),
+    const result = await run({
       version: flags.version,
-      count: Math.round(Number(flags.messages) * (isLarge ? 2e4 : 1e6)),
-      warm: 0.2,
       node: process.execPath,
       nodeFlags: ['--cpu-prof', '--cpu-prof-dir', directory, '--cpu-prof-interval', '250'],
       limit: 120_000,
@@ -69,7 +93,7 @@ const profile = async ({ id, workload, mode, key }) => {
     const [file] = readdirSync(directory)
     const shares = sharesOf(JSON.parse(readFileSync(join(directory, file), 'utf8')))
     const shown = shares.filter(([share]) => share >= LEAST)
-    console.log(`### ${id} ${mode}: ${workload.title} (${key}, Node ${process.version.slice(1)})\n`)
+    console.log(`### ${key}, ${title} (Node ${process.version.slice(1)})\n`)
     console.log(
       table(
         ['function', 'in', '%'],
