@@ -46,6 +46,8 @@ export interface FailOver {
   readonly sessionPresent: readonly boolean[]
   /** What the subscriber has sent on its second connection, CONNECT first, by type. */
   readonly sentOnReturn: readonly string[]
+  /** CONNECTs of the subscriber that no CONNACK answered: a node kept silent, or died. */
+  readonly unanswered: number
   /** ms from SIGKILL to the subscriber's and to the publisher's next connection. */
   readonly away: readonly [subscriber: number, publisher: number]
   /** Messages of QoS 1 that the publisher has sent again with DUP. */
@@ -113,6 +115,7 @@ export async function failOver(cluster: RunningCluster, keepsSession: boolean): 
       repeated: inbox.messages.length - inbox.distinct,
       sessionPresent: here.connected.map(({ sessionPresent }) => sessionPresent),
       sentOnReturn: here.sentOn[1] ?? [],
+      unanswered: here.unanswered,
       away: [here.since(killed), there.since(killed)],
       sentAgain: there.sentAgain,
     }
@@ -166,6 +169,8 @@ class Watch {
   /** Of each connection, the types of the packets that it has sent. */
   readonly sentOn: string[][] = []
   sentAgain = 0
+  /** CONNECTs without CONNACK; while one waits for it, that one too. */
+  unanswered = 0
   #subacks = 0
   #sent: string[] = []
   readonly #at: number[] = []
@@ -182,6 +187,7 @@ class Watch {
     client.on('packet', ({ direction, packet }) => {
       if (direction === 'out') this.#note(packet)
       else if (packet.type === 'suback') this.#subacks += 1
+      else if (packet.type === 'connack') this.unanswered -= 1
       this.#check()
     })
   }
@@ -202,7 +208,10 @@ class Watch {
   }
 
   #note(packet: ControlPacket): void {
-    if (packet.type === 'connect') this.#sent = []
+    if (packet.type === 'connect') {
+      this.#sent = []
+      this.unanswered += 1
+    }
     this.#sent.push(packet.type)
     if (packet.type === 'publish' && packet.dup) this.sentAgain += 1
   }
