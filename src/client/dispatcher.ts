@@ -96,7 +96,7 @@ export class Dispatcher implements HandlingOwner {
   }
 
   handleMessage(message: IncomingMessage, driver: Driver): void {
-    if (this.#isFull) return this.#hold(message, driver)
+    if (this.#isFull()) return this.#hold(message, driver)
     this.#dispatch(message, driver)
   }
 
@@ -253,7 +253,7 @@ export class Dispatcher implements HandlingOwner {
     }
     this.#events.emit('message', message)
     handling.begin()
-    if (this.#isFull) this.#updateReading()
+    if (this.#isFull()) this.#updateReading()
   }
 
   #call(handling: Handling, route: Route): void {
@@ -349,12 +349,12 @@ export class Dispatcher implements HandlingOwner {
     return this.#patience
   }
 
-  get #hasNoRoom(): boolean {
+  #hasNoRoom(): boolean {
     return (this.#pending?.size ?? 0) >= this.#options.maxPending || this.#patience?.hasFullStreams === true
   }
 
-  get #isFull(): boolean {
-    return this.#held.length > 0 || this.#hasNoRoom
+  #isFull(): boolean {
+    return this.#held.length > 0 || this.#hasNoRoom()
   }
 
   /** There is no room: the message waits in order. */
@@ -369,7 +369,7 @@ export class Dispatcher implements HandlingOwner {
   /** Hands over what was held, as far as there is room. */
   #drain(): void {
     const driver = this.#driver
-    while (driver !== undefined && !this.#hasNoRoom) {
+    while (driver !== undefined && !this.#hasNoRoom()) {
       const message = this.#held.shift()
       if (message === undefined) break
       this.#heldBytes -= message.end - message.start
@@ -389,7 +389,7 @@ export class Dispatcher implements HandlingOwner {
     const driver = this.#driver
     if (driver === undefined) return
     const { maxPendingBytes, operationTimeout } = this.#options
-    const full = this.#isFull
+    const full = this.#isFull()
     const awaits = driver.connection.awaitsAnswer
     const reading = !full || (awaits && this.#heldBytes < maxPendingBytes)
     driver.setReading(reading)

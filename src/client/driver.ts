@@ -44,7 +44,8 @@ export class Driver implements TransportReceiver {
   readonly #deferred = (): void => this.#handleDeferred()
 
   /** The time of this turn; read once per chunk or flush. */
-  #now: number
+  // Never undefined: a number that may be that costs an object at each change.
+  #now = 0
   #scheduled = false
   #pumping = false
   #saturated = false

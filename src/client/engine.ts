@@ -102,7 +102,7 @@ export class Engine implements OpenerHost {
     return this.driver !== undefined && this.state === 'connected'
   }
 
-  get #isStopped(): boolean {
+  #isStopped(): boolean {
     return this.state === 'stopped' && this.#attempt === undefined
   }
 
@@ -118,7 +118,7 @@ export class Engine implements OpenerHost {
     if (state === 'connected' && this.#result !== undefined) return Promise.resolve(this.#result)
     if (this.#disconnecting !== undefined) return this.#disconnecting.promise.then(() => this.connect(signal))
     const connecting = (this.#connecting ??= createDeferred())
-    if (this.#isStopped) this.#begin()
+    if (this.#isStopped()) this.#begin()
     else if (state === 'waiting') this.reconnectNow()
     signal?.addEventListener('abort', () => this.#abortConnecting(connecting, signal.reason), { once: true })
     return connecting.promise
@@ -132,7 +132,7 @@ export class Engine implements OpenerHost {
   /** Rule 6. */
   disconnect(drain: number, packet: DisconnectPacket): Promise<void> {
     if (this.#disconnecting !== undefined) return this.#disconnecting.promise
-    if (this.#isStopped) {
+    if (this.#isStopped()) {
       const closed = (): void => this.#events.emit('closed', { error: undefined })
       const told = this.closedError === undefined ? closed : (): void => {}
       this.closedError ??= disconnected()
@@ -153,7 +153,7 @@ export class Engine implements OpenerHost {
 
   /** No DISCONNECT: the server publishes the will. */
   destroy(cause: unknown): void {
-    if (this.#isStopped && this.closedError !== undefined) return
+    if (this.#isStopped() && this.closedError !== undefined) return
     const error = new ClosedError('destroyed', 'the client was destroyed', false, cause)
     this.#wasConnected = this.state === 'connected' || this.#wasConnected
     this.#stop(error, cause)
@@ -319,7 +319,7 @@ export class Engine implements OpenerHost {
       delay: willReconnect ? delay : undefined,
     })
     this.#events.emit('interrupted', { error: cause })
-    if (!willReconnect && this.#isStopped && this.closedError === undefined) this.#giveUp(cause)
+    if (!willReconnect && this.#isStopped() && this.closedError === undefined) this.#giveUp(cause)
   }
 
   #wait(delay: number): void {

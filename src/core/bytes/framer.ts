@@ -28,6 +28,8 @@ export class Framer {
   readonly #shortestForm: boolean
 
   #chunk: Uint8Array = EMPTY
+  /** Where the chunk lies in its memory: asking a view costs as much as the rest of what is done to keep a message. */
+  #chunkOffset = 0
   #chunkKept = true
   #position = 0
   /** A copy of the part of the lent chunk between two positions. */
@@ -61,9 +63,11 @@ export class Framer {
       joined.set(this.#chunk.subarray(this.#position))
       joined.set(chunk, rest)
       this.#chunk = joined
+      this.#chunkOffset = 0
       this.#chunkKept = true
     } else {
       this.#chunk = plain(chunk)
+      this.#chunkOffset = chunk.byteOffset
       this.#chunkKept = kept
     }
     this.#position = 0
@@ -106,13 +110,14 @@ export class Framer {
   /** Makes the present packet ours. Returns by how much it has moved to the front of its memory. */
   keep(): number {
     if (this.kept) return 0
-    const { byteOffset } = this.bytes
     // What is behind the packet may lie elsewhere, since `keepRest` or `push`.
-    const moved = this.bytes === this.#chunk ? this.#keepInCopy() : this.#keepAlone()
+    const inChunk = this.bytes === this.#chunk
+    const offset = inChunk ? this.#chunkOffset : this.bytes.byteOffset
+    const moved = inChunk ? this.#keepInCopy() : this.#keepAlone()
     this.kept = true
     this.start -= moved
     this.end -= moved
-    return byteOffset + moved
+    return offset + moved
   }
 
   #keepInCopy(): number {
@@ -141,6 +146,7 @@ export class Framer {
   keepRest(): void {
     if (this.#chunkKept) return
     this.#chunk = this.#chunk.slice(this.#position)
+    this.#chunkOffset = 0
     this.#position = 0
     this.#chunkKept = true
     this.#dropCopy()

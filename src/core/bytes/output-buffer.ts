@@ -77,7 +77,7 @@ export class OutputBuffer implements OutputCounts {
 
   /** Makes room for `size` bytes at `position`, which is returned; they must then be written without a gap. */
   reserve(size: number): number {
-    if (this.#room < size) this.#renew(size)
+    if (this.#room() < size) this.#renew(size)
     return this.position
   }
 
@@ -90,7 +90,7 @@ export class OutputBuffer implements OutputCounts {
   fill(bytes: Uint8Array): void {
     const { buffer, byteOffset, length } = bytes
     let done = 0
-    for (let room = this.#room; length - done > room; room = this.#room) {
+    for (let room = this.#room(); length - done > room; room = this.#room()) {
       this.bytes.set(new Uint8Array(buffer, byteOffset + done, room), this.position)
       this.position += room
       done += room
@@ -104,7 +104,7 @@ export class OutputBuffer implements OutputCounts {
     this.position += length - done
   }
 
-  get #room(): number {
+  #room(): number {
     return this.bytes.length - this.position
   }
 

@@ -57,7 +57,8 @@ export class Connection {
   #reading = true
   /** Whether the server has said anything. */
   #heard = false
-  #now: number
+  // Never undefined: a number that may be that costs an object at each change.
+  #now = 0
 
   constructor(codec: Codec, session: Session, options: ConnectionOptions, now: number) {
     const { connect } = options
@@ -176,8 +177,10 @@ export class Connection {
   /** Queues a message of QoS 1 or 2; it is sent at once when the window allows. */
   publish(delivery: Delivery, now: number): void {
     this.#now = now
+    const publishing = this.#resumed ? this.#publishing : undefined
+    if (publishing?.sendAtOnce(delivery, now) === true) return
     this.session.queue(delivery)
-    if (this.#resumed && this.session.queued.head === delivery) this.#publishing?.pump(now)
+    if (this.session.queued.head === delivery) publishing?.pump(now)
   }
 
   /** Writes a message of QoS 0. @throws RefusedError when the server's limits forbid it */
@@ -394,12 +397,9 @@ export class Connection {
     session.doubtful = false
     session.journal?.session(settings.clientId, true, session.writer)
     this.#asking = this.#ask(settings.keepAlive, settings.maximumPacketSize)
-    const parts = { ...this.#parts, settings, connection: session.connect() }
+    const parts = { ...this.#parts(), settings, connection: session.connect() }
     this.#publishing = new Publishing(parts, this.#options, (event) => this.#events.push(event))
-    this.#receiving = new Receiving(parts, {
-      receiveMaximum: this.#options.connect.properties?.receiveMaximum ?? 65_535,
-      topicAliasMaximum: this.#options.connect.properties?.topicAliasMaximum ?? 0,
-    })
+    this.#receiving = new Receiving(parts, this.#options.connect.properties)
   }
 
   #loseSession(): void {
@@ -423,11 +423,11 @@ export class Connection {
     const { connect, pingTimeout } = this.#options
     const method = connect.properties?.authenticationMethod
     const authentication = new Authentication(method, this.#writer, maximumPacketSize)
-    return new Asking(this.#parts, authentication, keepAlive, pingTimeout, this.#now)
+    return new Asking(this.#parts(), authentication, keepAlive, pingTimeout, this.#now)
   }
 
   /** What the two directions and the requests have in common. */
-  get #parts() {
+  #parts() {
     const [codec, writer, deadlines, durable] = [this.#codec, this.#writer, this.#deadlines, this.#durable]
     return { codec, writer, deadlines, durable, session: this.session, traffic: this.#options.traffic }
   }

@@ -7,9 +7,8 @@
  */
 
 import { ConnectionError, type MqttError, RefusedError, violation } from '../errors.ts'
-import { variableByteIntegerLength } from '../bytes/data-types.ts'
 import type { Codec } from '../packets/codec.ts'
-import { DUP_FLAG, publishLength, publishPropertiesSize, RETAIN_FLAG } from '../packets/publish.ts'
+import { DUP_FLAG, RETAIN_FLAG } from '../packets/publish.ts'
 import { describeReasonCode } from '../packets/reason-codes.ts'
 import type { Properties } from '../packets/types.ts'
 import type { Delivery, OutgoingPublish } from '../session/deliveries.ts'
@@ -19,6 +18,7 @@ import type { Deadlines } from './deadlines.ts'
 import type { DurableOutput } from './durable-output.ts'
 import type { NegotiatedSettings } from './negotiated.ts'
 import type { PacketWriter } from './packet-writer.ts'
+import { PublishLimits } from './publish-limits.ts'
 import { OutboundAliases } from './topic-aliases.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -39,22 +39,20 @@ export interface OverdueDelivery {
 }
 
 export class Publishing {
-  readonly #codec: Codec
   readonly #writer: PacketWriter
   readonly #session: Session
-  readonly #settings: NegotiatedSettings
   readonly #deadlines: Deadlines
   readonly #durable: DurableOutput
   readonly #traffic: Traffic
   readonly #options: PublishingOptions
   readonly #report: (event: Delivery | OverdueDelivery) => void
   readonly #connection: number
-  readonly #limited: boolean
+  readonly #limits: PublishLimits
   readonly #aliases: OutboundAliases | undefined
   readonly #choosesAliases: boolean
 
   readonly #window: number
-  #quota: number
+  #quota = 0
   #acknowledged = false
   /** Deliveries of this session that this connection has not sent yet. */
   #resend: Delivery | undefined
@@ -75,10 +73,8 @@ export class Publishing {
     options: PublishingOptions,
     report: (event: Delivery | OverdueDelivery) => void,
   ) {
-    this.#codec = parts.codec
     this.#writer = parts.writer
     this.#session = parts.session
-    this.#settings = parts.settings
     this.#deadlines = parts.deadlines
     this.#durable = parts.durable
     this.#traffic = parts.traffic
@@ -87,11 +83,7 @@ export class Publishing {
     this.#report = report
     const { settings } = parts
     this.#window = this.#quota = Math.min(settings.receiveMaximum, options.maxInflight)
-    this.#limited =
-      settings.maximumQoS < 2 ||
-      !settings.retainAvailable ||
-      settings.maximumPacketSize < 268_435_460 ||
-      options.topicAliases === 'manual'
+    this.#limits = new PublishLimits(parts.codec, settings, options.topicAliases === 'manual')
     const aliases = options.topicAliases !== 'off' && settings.topicAliasMaximum > 0
     this.#aliases = aliases ? new OutboundAliases(settings.topicAliasMaximum) : undefined
     this.#choosesAliases = options.topicAliases === 'auto'
@@ -109,21 +101,28 @@ export class Publishing {
 
   /** Writes a QoS 0 PUBLISH. @throws RefusedError when the server's limits forbid it, rule 23 */
   publish(message: OutgoingPublish): void {
-    if (this.#limited) {
-      const refusal = this.#refusal(message)
-      if (refusal !== undefined) throw refusal
-    }
+    const refusal = this.#limits.refusal(message)
+    if (refusal !== undefined) throw refusal
     this.#write(message, message.retain ? RETAIN_FLAG : 0, 0, message.properties, this.#aliases !== undefined)
-  }
-
-  /** Writes a QoS 0 PUBLISH from its parts: no object between the call and the bytes. */
-  send(topic: Uint8Array, payload: Uint8Array | string, payloadSize: number): void {
-    this.#writer.plainPublish(topic, payload, payloadSize)
   }
 
   /** Whether a QoS 0 message without retain, properties and aliases can go by `send`. */
   get isPlain(): boolean {
-    return !this.#limited && this.#aliases === undefined
+    return !this.#limits.exist && this.#aliases === undefined
+  }
+
+  /** Sends a message of QoS 1 or 2 that nothing holds up, past the queue; false when it has to stand in it. */
+  sendAtOnce(delivery: Delivery, now: number): boolean {
+    const session = this.#session
+    // What is recorded, may be refused, or may have expired goes the long way.
+    if (session.queued.size > 0 || this.#resend !== undefined || session.journal !== undefined) return false
+    if (this.#quota <= 0 || !this.isPlain || delivery.properties !== undefined) return false
+    if (!this.#hasId(delivery) || this.#writer.buffer.pending >= HIGH_WATER) return false
+    if (!session.begin(delivery)) return false
+    this.#now = now
+    this.#enter(delivery)
+    this.encodeStored(delivery)
+    return true
   }
 
   /** Sends as much as the window and the high-water mark allow. */
@@ -278,8 +277,7 @@ export class Publishing {
 
   #bindAndSend(delivery: Delivery): boolean {
     const session = this.#session
-    if (delivery.qos === 2 && session.openQos2 >= this.#options.maxInflightQos2) return false
-    const refusal = this.#refusal(delivery)
+    const refusal = this.#expiry(delivery) ?? this.#limits.refusal(delivery)
     if (refusal !== undefined) {
       session.settle(delivery)
       delivery.error = refusal
@@ -287,10 +285,16 @@ export class Publishing {
       return true
     }
     if (delivery.qos === 0) return this.#sendQueuedQos0(delivery)
-    if (session.deliveryIds >= DELIVERY_IDS || !session.bind(delivery)) return false
+    if (!this.#hasId(delivery) || !session.bind(delivery)) return false
     this.#enter(delivery)
     this.#transmit(delivery)
     return true
+  }
+
+  /** Whether there may be one more with an id. */
+  #hasId({ qos }: Delivery): boolean {
+    const { openQos2, deliveryIds } = this.#session
+    return deliveryIds < DELIVERY_IDS && (qos !== 2 || openQos2 < this.#options.maxInflightQos2)
   }
 
   /** A message of QoS 0 that waited for a connection: written, it is over. */
@@ -304,7 +308,7 @@ export class Publishing {
 
   #sendAgain(delivery: Delivery): boolean {
     this.#resend = delivery.next
-    const refusal = this.#limited ? this.#refusal(delivery) : undefined
+    const refusal = this.#limits.refusal(delivery)
     if (refusal !== undefined) {
       this.#session.giveUp(delivery)
       delivery.error = refusal
@@ -355,8 +359,7 @@ export class Publishing {
   #alias(message: OutgoingPublish): { alias: number; known: boolean } | undefined {
     const { name, properties } = message
     if (properties?.topicAlias !== undefined) return this.#aliases?.use(name, properties.topicAlias)
-    const fits = this.#size(message) + ALIAS_SIZE <= this.#settings.maximumPacketSize
-    return fits ? this.#aliases?.choose(name) : undefined
+    return this.#limits.allow(message, ALIAS_SIZE) ? this.#aliases?.choose(name) : undefined
   }
 
   /** The time for the answer begins. */
@@ -374,31 +377,15 @@ export class Publishing {
     return waited <= 0 ? properties : { ...properties, messageExpiryInterval: Math.max(1, interval - waited) }
   }
 
-  /** Why the server would refuse this message, rule 23 [5 MQTT-3.2.2-11, -14, -15]; or that it has expired. */
-  #refusal(message: OutgoingPublish & { createdAt?: number }): RefusedError | undefined {
-    const { properties, qos, retain, name } = message
-    const expiry = properties?.messageExpiryInterval
-    if (expiry !== undefined && message.createdAt !== undefined && !(message as Delivery).attempts) {
-      if (this.#now - message.createdAt >= 1_000 * expiry) return expired(name.text, expiry)
-    }
-    if (!this.#limited) return undefined
-    const { maximumQoS, retainAvailable, maximumPacketSize, topicAliasMaximum } = this.#settings
-    const alias = properties?.topicAlias ?? 0
-    if (alias > topicAliasMaximum && this.#codec.hasProperties) {
-      return refused(0x94, `the topic alias ${alias}; its Topic Alias Maximum is ${topicAliasMaximum}`)
-    }
-    if (qos > maximumQoS) return refused(0x9b, `QoS ${qos}; its Maximum QoS is ${maximumQoS}`)
-    if (retain && !retainAvailable) return refused(0x9a, 'retained messages')
-    const size = this.#size(message)
-    if (size <= maximumPacketSize) return undefined
-    return refused(0x95, `a packet of ${size} bytes; its Maximum Packet Size is ${maximumPacketSize}`)
-  }
-
-  /** The size of the whole packet. */
-  #size({ name, qos, properties, payloadSize }: OutgoingPublish): number {
-    const propertiesSize = publishPropertiesSize(properties, this.#codec.hasProperties)
-    const length = publishLength(name.bytes.length, qos, propertiesSize, payloadSize)
-    return 1 + variableByteIntegerLength(length) + length
+  /** Why a message that was never sent is not worth it any more, 5: 3.3.2.3.3. */
+  #expiry({ properties, createdAt, attempts, name }: Delivery): RefusedError | undefined {
+    const interval = properties?.messageExpiryInterval
+    if (interval === undefined || attempts > 0 || this.#now - createdAt < 1_000 * interval) return undefined
+    return new RefusedError(
+      'expired',
+      `the message to "${name.text}" waited longer than its Message Expiry Interval of ${interval} s`,
+      { reasonCode: 0x97, local: true },
+    )
   }
 
   #expire(now: number): void {
@@ -423,21 +410,6 @@ export class Publishing {
       this.#deadlines.stuck = now + this.#options.operationTimeout
     }
   }
-}
-
-function refused(reasonCode: number, what: string): RefusedError {
-  return new RefusedError('publish-refused', `the server does not accept ${what}`, {
-    reasonCode,
-    local: true,
-  })
-}
-
-function expired(topic: string, interval: number): RefusedError {
-  return new RefusedError(
-    'expired',
-    `the message to "${topic}" waited longer than its Message Expiry Interval of ${interval} s`,
-    { reasonCode: 0x97, local: true },
-  )
 }
 
 const NO_TOPIC = new Uint8Array(2)

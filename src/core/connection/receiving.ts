@@ -11,6 +11,7 @@
 
 import { ProtocolError, violation } from '../errors.ts'
 import type { IncomingMessage } from '../packets/publish.ts'
+import type { Properties } from '../packets/types.ts'
 import type { Reception, Session } from '../session/session.ts'
 import { AcknowledgementLine } from './acknowledgements.ts'
 import type { DueAcknowledgement, DurableOutput } from './durable-output.ts'
@@ -31,6 +32,7 @@ export class Receiving {
   /** QoS 2 exchanges that the server holds open on this connection. */
   #openQos2 = 0
 
+  /** @param connect the properties of CONNECT */
   constructor(
     parts: {
       writer: PacketWriter
@@ -39,15 +41,15 @@ export class Receiving {
       traffic: Traffic
       connection: number
     },
-    options: { receiveMaximum: number; topicAliasMaximum: number },
+    connect: Properties | undefined,
   ) {
     this.#writer = parts.writer
     this.#session = parts.session
     this.#durable = parts.durable
     this.#traffic = parts.traffic
     this.#connection = parts.connection
-    this.#receiveMaximum = options.receiveMaximum
-    this.#aliases = new InboundAliases(options.topicAliasMaximum)
+    this.#receiveMaximum = connect?.receiveMaximum ?? 65_535
+    this.#aliases = new InboundAliases(connect?.topicAliasMaximum ?? 0)
     this.#pubacks = new AcknowledgementLine((packetId, reasonCode) => this.#puback(packetId, reasonCode))
     this.#pubrecs = new AcknowledgementLine((reception, reasonCode) => this.#pubrec(reception, reasonCode))
   }

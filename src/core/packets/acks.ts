@@ -12,6 +12,22 @@ import type { AckPacket, AckType, PacketType } from './types.ts'
 /** The first byte of each; PUBREL's flags are 0010 [3.1.1 MQTT-3.6.1-1] [5 MQTT-3.6.1-1]. */
 const HEADERS = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 } as const
 
+/** Which acknowledgement begins with this byte. */
+export function ackOfHeader(header: number): AckType | undefined {
+  switch (header) {
+    case HEADERS.puback:
+      return 'puback'
+    case HEADERS.pubrec:
+      return 'pubrec'
+    case HEADERS.pubrel:
+      return 'pubrel'
+    case HEADERS.pubcomp:
+      return 'pubcomp'
+    default:
+      return undefined
+  }
+}
+
 /** The form without reason code and properties: all there is in 3.1.1, and success in 5. Four bytes. */
 export function encodeAck(out: OutputBuffer, type: AckType, packetId: number): void {
   const at = out.reserve(4)

@@ -15,6 +15,8 @@ import { readUtf8 } from '../bytes/utf8.ts'
 export class ReceivedTopic {
   readonly text: string
   readonly view: DataView
+  /** Bytes: asking the view costs a call. */
+  readonly size: number
   readonly hash: number
   /** Whatever the owner of the machine wants to remember of this topic; gone when the entry is. */
   route: unknown = undefined
@@ -22,6 +24,7 @@ export class ReceivedTopic {
   constructor(text: string, view: DataView, hash: number) {
     this.text = text
     this.view = view
+    this.size = view.byteLength
     this.hash = hash
   }
 }
@@ -48,7 +51,7 @@ export class ReceivedTopics {
       this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     }
     const view = this.#view
-    if (equal(this.#last.view, view, start, length)) return this.#last
+    if (equal(this.#last, view, start, length)) return this.#last
     const table = this.#table
     const mask = table.length - 1
     const hash = hashOf(view, start, length)
@@ -57,7 +60,7 @@ export class ReceivedTopics {
       const topic = table[slot & mask]
       if (topic === undefined) break
       slot += step
-      if (topic.hash === hash && equal(topic.view, view, start, length)) return (this.#last = topic)
+      if (topic.hash === hash && equal(topic, view, start, length)) return (this.#last = topic)
     }
     const topic = decodeTopic(bytes, start, length, hash)
     this.#remember(topic)
@@ -116,8 +119,9 @@ function hashOf(view: DataView, start: number, length: number): number {
   return (value ^ (value >>> 13) ^ (value >>> 21)) & 0x3fffffff
 }
 
-function equal(known: DataView, view: DataView, start: number, length: number): boolean {
-  if (known.byteLength !== length) return false
+function equal(topic: ReceivedTopic, view: DataView, start: number, length: number): boolean {
+  if (topic.size !== length) return false
+  const known = topic.view
   if (length < 4) {
     for (let index = 0; index < length; index++) {
       if (known.getUint8(index) !== view.getUint8(start + index)) return false

@@ -40,7 +40,7 @@ export class Delivery implements OutgoingPublish {
   lent: boolean
   /** The payload is its caller's until `publish` returns: it is in the output by then, or is copied. */
   passing: boolean
-  /** Where the payload lies, and at which byte: of a slab that is held, in the output. */
+  /** The payload, or the slab that it lies in, which is held, and at which byte. */
   #memory: Uint8Array | Slab | string
   #start = 0
 
@@ -88,10 +88,8 @@ export class Delivery implements OutgoingPublish {
 
   get payload(): Uint8Array | string {
     const memory = this.#memory
-    if (typeof memory === 'string') return memory
-    const bytes = memory instanceof Slab ? memory.bytes : memory
-    if (bytes.length === this.payloadSize) return bytes
-    return bytes.subarray(this.#start, this.#start + this.payloadSize)
+    if (!(memory instanceof Slab)) return memory
+    return memory.bytes.subarray(this.#start, this.#start + this.payloadSize)
   }
 
   /** The payload has been written there, and needs no copy of its own. */
@@ -106,7 +104,6 @@ export class Delivery implements OutgoingPublish {
   move(memory: Uint8Array): void {
     this.release()
     this.#memory = memory
-    this.#start = 0
     this.passing = this.lent = false
   }
 

@@ -104,6 +104,15 @@ export class Session {
     for (const [, reception] of this.received.entries()) reception.doubtful = true
   }
 
+  /** Takes a message that is sent at once; false when there is no id to give. */
+  begin(delivery: Delivery): boolean {
+    const packetId = this.ids.allocate(delivery)
+    if (packetId === 0) return false
+    delivery.key = this.#nextKey++
+    this.#publish(delivery, packetId)
+    return true
+  }
+
   /** Takes a message that is to be sent. */
   queue(delivery: Delivery): void {
     delivery.key = this.#nextKey++
@@ -118,10 +127,7 @@ export class Session {
     const packetId = this.ids.allocate(delivery)
     if (packetId === 0) return false
     this.queued.remove(delivery)
-    delivery.packetId = packetId
-    delivery.state = 'published'
-    this.published.push(delivery)
-    if (delivery.qos === 2) this.openQos2 += 1
+    this.#publish(delivery, packetId)
     if (this.journal !== undefined) {
       this.journal.bound(delivery)
       delivery.recordedAt = this.journal.position
@@ -349,6 +355,13 @@ export class Session {
     this.#listOf(delivery).push(delivery)
     if (delivery.packetId === 0) return
     this.ids.set(delivery.packetId, delivery)
+    if (delivery.qos === 2) this.openQos2 += 1
+  }
+
+  #publish(delivery: Delivery, packetId: number): void {
+    delivery.packetId = packetId
+    delivery.state = 'published'
+    this.published.push(delivery)
     if (delivery.qos === 2) this.openQos2 += 1
   }
 

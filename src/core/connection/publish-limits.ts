@@ -1,0 +1,61 @@
+/** What the server has said that it does not accept, rule 23 [5 MQTT-3.2.2-11, -14, -15]: asked before a PUBLISH is sent. */
+
+import { variableByteIntegerLength } from '../bytes/data-types.ts'
+import { RefusedError } from '../errors.ts'
+import type { Codec } from '../packets/codec.ts'
+import { publishLength, publishPropertiesSize } from '../packets/publish.ts'
+import type { OutgoingPublish } from '../session/deliveries.ts'
+import type { NegotiatedSettings } from './negotiated.ts'
+
+/** The largest packet that the protocol allows: 256 MiB and a fixed header. */
+const LARGEST_PACKET = 268_435_460
+
+export class PublishLimits {
+  /** Whether anything may be refused. */
+  readonly exist: boolean
+  readonly #hasProperties: boolean
+  readonly #settings: NegotiatedSettings
+
+  /** @param ownAliases whether the user names Topic Aliases */
+  constructor({ hasProperties }: Codec, settings: NegotiatedSettings, ownAliases: boolean) {
+    const { maximumQoS, retainAvailable, maximumPacketSize } = settings
+    this.exist = maximumQoS < 2 || !retainAvailable || maximumPacketSize < LARGEST_PACKET || ownAliases
+    this.#hasProperties = hasProperties
+    this.#settings = settings
+  }
+
+  /** Why the server would refuse this message, if it would. */
+  refusal(message: OutgoingPublish): RefusedError | undefined {
+    if (!this.exist) return undefined
+    const { properties, qos, retain } = message
+    const { maximumQoS, retainAvailable, maximumPacketSize, topicAliasMaximum } = this.#settings
+    const alias = properties?.topicAlias ?? 0
+    if (alias > topicAliasMaximum && this.#hasProperties) {
+      return refused(0x94, `the topic alias ${alias}; its Topic Alias Maximum is ${topicAliasMaximum}`)
+    }
+    if (qos > maximumQoS) return refused(0x9b, `QoS ${qos}; its Maximum QoS is ${maximumQoS}`)
+    if (retain && !retainAvailable) return refused(0x9a, 'retained messages')
+    if (this.allow(message, 0)) return undefined
+    const size = this.#size(message)
+    return refused(0x95, `a packet of ${size} bytes; its Maximum Packet Size is ${maximumPacketSize}`)
+  }
+
+  /** Whether the packet may be so many bytes longer. */
+  allow(message: OutgoingPublish, more: number): boolean {
+    return this.#size(message) + more <= this.#settings.maximumPacketSize
+  }
+
+  /** The size of the whole packet. */
+  #size({ name, qos, properties, payloadSize }: OutgoingPublish): number {
+    const propertiesSize = publishPropertiesSize(properties, this.#hasProperties)
+    const length = publishLength(name.bytes.length, qos, propertiesSize, payloadSize)
+    return 1 + variableByteIntegerLength(length) + length
+  }
+}
+
+function refused(reasonCode: number, what: string): RefusedError {
+  return new RefusedError('publish-refused', `the server does not accept ${what}`, {
+    reasonCode,
+    local: true,
+  })
+}
