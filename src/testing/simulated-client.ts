@@ -130,7 +130,7 @@ export class SimulatedClient {
       properties,
       signal,
     } as const
-    const queued = this.#queued
+    const queued = this.#queued()
     this.#unsettled.add(message)
     const bytes = message.id % 2 === 0 ? encodeUtf8(message.payload) : undefined
     const published = this.#client.publish(message.topic, bytes ?? message.payload, options)
@@ -209,13 +209,13 @@ export class SimulatedClient {
     return controller.signal
   }
 
-  get #queued(): number {
+  #queued(): number {
     return this.#client.pending.filter(({ stage }) => stage === 'queued').length
   }
 
   /** I9: the queue has a limit; what a lost session puts back may stand above it. */
   #checkQueue(before: number): void {
-    const after = this.#queued
+    const after = this.#queued()
     if (after <= Math.max(before, QUEUE_LIMIT)) return
     this.#world.oracle.violations.push(`I9: ${after} messages wait, the queue takes ${QUEUE_LIMIT}`)
   }

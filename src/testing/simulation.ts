@@ -125,7 +125,7 @@ class Simulation {
       isFaulty: this.#storeFaults,
       crashes: this.#crashes,
       sync: scenario.sync ?? true,
-      mayHarm: () => this.#mayHarm,
+      mayHarm: () => this.#mayHarm(),
       died: (kind) => this.#handleDeath(kind),
     })
   }
@@ -151,7 +151,7 @@ class Simulation {
     }
   }
 
-  get #mayHarm(): boolean {
+  #mayHarm(): boolean {
     return !this.#isPeaceful && this.#runtime.now() >= this.#calmUntil
   }
 
@@ -189,7 +189,7 @@ class Simulation {
       else client.ask()
       return
     }
-    if (!this.#mayHarm) return
+    if (!this.#mayHarm()) return
     if (choice < 0.94) this.#wire.cut()
     else if (choice < 0.95) this.#wire.blackHole()
     else if (choice < 0.96) this.#obstruct()
@@ -298,12 +298,12 @@ class Simulation {
     const end = this.#runtime.now() + PEACE
     while (this.#runtime.now() < end) {
       await this.#runtime.advance(1_000)
-      if (this.#isSettled) break
+      if (this.#isSettled()) break
     }
     await this.#runtime.advance(2_000)
   }
 
-  get #isSettled(): boolean {
+  #isSettled(): boolean {
     const client = this.#client
     return client?.isConnected === true && client.owed === 0 && this.#broker.openExchanges.length === 0
   }
