@@ -112,6 +112,14 @@ export const contestants = {
     rates: { p0: 8e6, p1: 2e6, p2: 2e6, r0: 6e6, r1: 6e6, r2: 2e6, P: 2e5, R: 2e5 },
     hasModes: true,
   },
+  flat: {
+    label: 'flat loop',
+    family: 'bare',
+    speaks: ({ topics, version, payload }) => topics === 1 && version === '3.1.1' && payload < 4_096,
+    windows: { p1: [2_000, 10_000], p2: [2_000, 10_000], r1: [16_384], r2: [16_384] },
+    rates: { p0: 8e6, p1: 2e6, p2: 2e6, r0: 6e6, r1: 6e6, r2: 2e6 },
+    hasModes: true,
+  },
   raw: {
     label: 'raw net.Socket',
     family: 'limit',

@@ -68,6 +68,7 @@ export const ratiosOf = (rows) => {
       bestJs: over(rateOf(rows, id, ({ family }) => family === 'js')),
       bestC: over(rateOf(rows, id, ({ family }) => family === 'c')),
       bare: over(rows.find((row) => row.client === 'bare' && row.key === key)?.rate),
+      flat: over(rows.find((row) => row.client === 'flat' && row.key === key)?.rate),
     }
   }
   return ratios
@@ -111,7 +112,7 @@ const workloadTable = (id, rows, ratios) => {
   const times = (value, by) => (value === undefined || value === null ? '–' : digits(value, 1) + by)
   const body = rows.map((row) => {
     const label = `${contestants[row.client].label}${row.mode ? ` ${row.mode}` : ''}`
-    if (!row.rate) return [label, '–', `failed: ${row.error}`.slice(0, 60), '', '', '', '', '', '', '']
+    if (!row.rate) return [label, '–', `failed: ${row.error}`.slice(0, 60), '', '', '', '', '', '', '', '']
     const ratio = row.client === 'petrel' ? ratios[row.key] : {}
     const hasWindow =
       !windowless && !['send'].includes(row.mode) && !(row.client.startsWith('raw') && qos === 0)
@@ -125,6 +126,7 @@ const workloadTable = (id, rows, ratios) => {
       times(ratio.mqtt, '×'),
       times(ratio.bestC, '×'),
       times(ratio.limit && ratio.limit * 100, ' %'),
+      times(ratio.flat && ratio.flat * 100, ' %'),
       times(ratio.bare && ratio.bare * 100, ' %'),
     ]
   })
@@ -138,6 +140,7 @@ const workloadTable = (id, rows, ratios) => {
     '÷ MQTT.js',
     '÷ best C',
     '% of raw net.Socket',
+    '% of flat loop',
     '% of bare loop',
   ]
   return `### ${id}: ${title}${fixedWindow ? ' for everybody' : ''}\n\n${table(head, body)}\n`

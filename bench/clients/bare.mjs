@@ -18,7 +18,7 @@ const READ_BUFFER = 262_144
 const lengthSize = (length) => (length < 128 ? 1 : length < 16_384 ? 2 : 3)
 
 /** Slabs in turn, each written when it is full: what is large is divided where one ends. */
-class Output {
+export class Output {
   #socket
   #slabs = Array.from({ length: SLABS }, () => new Uint8Array(SLAB))
   #turn = 0
