@@ -35,6 +35,11 @@ export class DurableOutput {
     return this.#waiting.length
   }
 
+  /** Without a journal nothing is recorded: what is due may be sent without asking here. */
+  get isIdle(): boolean {
+    return this.#journal === undefined
+  }
+
   /** Sends `output` when everything up to `position` is stored, and everything before it was sent. */
   send(output: DurablePacket, position: number): void {
     if (this.#journal === undefined || (position <= this.#journal.storedUpTo && this.#waiting.length === 0)) {

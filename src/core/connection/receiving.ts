@@ -83,7 +83,8 @@ export class Receiving {
 
   /** The record of the id's removal comes first; an unknown id may be one whose removal has not been stored yet. */
   #pubcomp(packetId: number, reasonCode: number): void {
-    this.#durable.send({ type: 'pubcomp', packetId, reasonCode }, this.#session.journal?.position ?? 0)
+    if (this.#durable.isIdle) this.#writer.acknowledge('pubcomp', packetId, reasonCode)
+    else this.#durable.send({ type: 'pubcomp', packetId, reasonCode }, this.#session.journal?.position ?? 0)
   }
 
   /** The application is done with a message of QoS 1 or 2. Harmless when repeated, or late. */
@@ -147,7 +148,8 @@ export class Receiving {
       this.#session.received.delete(packetId)
       this.#openQos2 -= 1
     }
-    this.#durable.send({ type: 'pubrec', packetId, reasonCode }, reception.recordedAt)
+    if (this.#durable.isIdle) this.#writer.acknowledge('pubrec', packetId, reasonCode)
+    else this.#durable.send({ type: 'pubrec', packetId, reasonCode }, reception.recordedAt)
   }
 
   /** [5 MQTT-3.3.4-9]: rule 24. */
