@@ -51,7 +51,7 @@ export class User {
     else {
       const delivery = new Delivery(message, now)
       delivery.timeout = timeout
-      if (connection === undefined || connection.state === 'closed') session.queue(delivery)
+      if (connection === undefined) session.queue(delivery)
       else this.#do(() => connection.publish(delivery, now))
       return delivery
     }

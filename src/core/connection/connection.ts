@@ -177,7 +177,7 @@ export class Connection {
   /** Queues a message of QoS 1 or 2; it is sent at once when the window allows. */
   publish(delivery: Delivery, now: number): void {
     this.#now = now
-    const publishing = this.#resumed ? this.#publishing : undefined
+    const publishing = this.#resumed && this.#state === 'connected' ? this.#publishing : undefined
     if (publishing?.sendAtOnce(delivery, now) === true) return
     this.session.queue(delivery)
     if (this.session.queued.head === delivery) publishing?.pump(now)

@@ -1,8 +1,8 @@
 /**
  * The outbound half of a connection: PUBLISH and the exchanges that follow it, 4.3 and 4.4.
  *
- * One pump serves first sendings, what waited offline, and re-sends: PUBRELs of the session first, then its
- * unacknowledged PUBLISHes with DUP, then what waits, each as the send quota (5: 4.9) and the output's
+ * A message that nothing holds up is sent at once. One pump serves what waited and re-sends: PUBRELs of the session
+ * first, then its unacknowledged PUBLISHes with DUP, then what waits, each as the send quota (5: 4.9) and the output's
  * high-water mark allow. Nothing is ever sent again on a living connection.
  */
 
@@ -106,7 +106,7 @@ export class Publishing {
     this.#write(message, message.retain ? RETAIN_FLAG : 0, 0, message.properties, this.#aliases !== undefined)
   }
 
-  /** Whether a QoS 0 message without retain, properties and aliases can go by `send`. */
+  /** Whether nothing limits or rewrites messages without properties. */
   get isPlain(): boolean {
     return !this.#limits.exist && this.#aliases === undefined
   }
