@@ -179,8 +179,8 @@ ${runs.map(aboutRun).join('\n\n')}
 ## Targets
 
 Ratios of medians of one run, Petrel's figure divided by the other's; – was not measured. In brackets, where a target is
-missed: what two programs of this repository reach. First the flat loop, a client's duties in one class, written for
-nothing but speed ([flat.mjs](../bench/clients/flat.mjs)); then the bare loop, which does the same work for each message
+missed: what two programs of this repository reach. First the flat loop, most of a client's duties in one class, written
+for nothing but speed ([flat.mjs](../bench/clients/flat.mjs)); then the bare loop, which does the same work for each message
 and checks, decides, remembers and counts nothing ([bare.mjs](../bench/clients/bare.mjs)). Where there is one figure it is
 the bare loop's.
 

@@ -1,16 +1,17 @@
-// The bare loop with a client's duties, in one class: what a message costs when all is done that MQTT and a user's trust
-// ask for, and nothing is spent on order in the code: no layers, no files, no choice of transport, version or store, hardly
-// a function between the socket and the handler. What a client with the same duties could reach if nobody had to read it.
+// The bare loop with most of a client's duties, in one class, and nothing spent on order in the code: no layers, no files,
+// no choice of transport, version or store, hardly a function between the socket and the handler. It does less than a
+// client: what it cannot reach, a client is not likely to; what it reaches, a client need not be able to.
 //
 //   published   options and arguments checked by name and type; topics checked and encoded once; size, queue, window and
-//               high-water mark; a delivery with all that a session must remember of it, in the order of sending; its
-//               payload kept in the output's memory, which is not written again before; identifiers given; time-outs;
-//               counters; the answer's kind, reason code and identifier checked; a result, or an error, for its caller
+//               high-water mark; a delivery with all that a session must remember of it, in the order of sending;
+//               identifiers given; the earliest time-out noted; counters; the answer's kind and identifier checked; a
+//               result, or an error, for its caller
 //   received    lengths, flags, identifiers and limits checked; topics known by a table; payloads kept by the piece;
 //               the handler called in a `try`, its promise awaited; PUBACK in the order of arrival; counters
 //
-// It has Petrel's modes, as bare.mjs. It takes no part in the targets: no error of the network is handled, nothing is sent
-// again, one subscription matches.
+// Not here: output memory is written again in turn, whether or not a delivery still needs it; what is queued is not sent
+// later; no time-out ever comes; no error of the network is handled, nothing is sent again; one subscription matches; no
+// acknowledgement has a reason code. It has Petrel's modes, as bare.mjs, and takes no part in the targets.
 
 import { connect as dial } from 'node:net'
 import { encodeConnect, encodeSubscribe } from '../packets.mjs'
