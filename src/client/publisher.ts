@@ -105,8 +105,10 @@ export class Publisher {
 
   /** Takes a message for an owner of its own: `publishAll`. @throws UsageError, ConnectionError, ClosedError */
   take(topic: string, payload: Payload, options: DeliveryOptions, owner: DeliveryOwner): void {
-    if (options.qos) return this.#offer(this.#delivery(topic, payload, options, false), owner)
-    if (options !== NO_OPTIONS || !this.#sendPlain(this.#host.driver, topic, payload))
+    if (options.qos) {
+      if (options.signal !== undefined || !this.#sendAtOnce(topic, payload, options, owner))
+        this.#offer(this.#delivery(topic, payload, options, false), owner)
+    } else if (options !== NO_OPTIONS || !this.#sendPlain(this.#host.driver, topic, payload))
       this.#writeQos0(topic, payload, options)
   }
 
@@ -282,13 +284,41 @@ export class Publisher {
   }
 
   #publishDelivery(topic: string, payload: Payload, options: PublishOptions): Promise<PublishResult> {
-    const { signal } = options
+    const { signal, until } = options
+    if (signal === undefined && until === undefined && options.payload === undefined) {
+      const caller = new Caller(this.#events)
+      if (this.#sendAtOnce(topic, payload, options, caller)) return caller.promise
+    }
     const delivery = this.#delivery(topic, payload, options, options.payload === 'borrowed')
     const caller = new Caller(this.#events, delivery.lent ? () => this.#untilWritten() : undefined)
     this.#offer(delivery, caller)
     if (signal !== undefined) caller.listen(signal, () => this.#abort(delivery, signal.reason))
-    if (options.until === 'stored' && this.#options.store !== undefined) this.#untilStored.push(delivery)
+    if (until === 'stored' && this.#options.store !== undefined) this.#untilStored.push(delivery)
     return caller.promise
+  }
+
+  /** QoS 1 or 2 on a connection that nothing holds up: a Delivery and its bytes. False: it goes the long way. */
+  #sendAtOnce(topic: string, payload: Payload, options: DeliveryOptions, owner: DeliveryOwner): boolean {
+    const { driver } = this.#host
+    const publishing = driver?.connection.publishing
+    if (driver === undefined || publishing === undefined) return false
+    const name = this.#names.encode(topic)
+    if (checkPublishOptions(options, this.#options.version5) !== undefined) return false
+    const bytes = payloadBytes(payload)
+    const isText = typeof bytes === 'string'
+    const payloadSize = isText ? utf8Length(bytes) : bytes.length
+    if (payloadSize > LARGE_PAYLOAD || !this.#outbox.wouldTake(name.bytes.length + payloadSize)) return false
+    const { qos = 0, retain = false, timeout = this.#options.operationTimeout } = options
+    // Not before: what is read above may be a user's code.
+    if (!publishing.isFree) return false
+    const message = { name, payload: bytes, payloadSize, qos, retain, properties: undefined, lent: false }
+    const delivery = new Delivery(message, driver.now, !isText)
+    delivery.timeout = timeout
+    delivery.owner = owner
+    if (!publishing.sendAtOnce(delivery, delivery.createdAt)) return false
+    driver.touched()
+    if (!driver.reading) this.#host.handleQueued()
+    return true
   }
 
   #delivery(topic: string, payload: Payload, options: DeliveryOptions, lent: boolean): Delivery {
@@ -319,7 +349,7 @@ export class Publisher {
     const { session } = this.#host
     delivery.owner = owner
     if (this.#outbox.hasRoom(session, delivery.name.bytes.length + delivery.payloadSize))
-      this.#admit(delivery)
+      this.#admit(delivery, delivery.createdAt)
     else this.#offerWhenFull(delivery, session)
     // It was not sent at once.
     if (delivery.passing) delivery.move(this.#arena.copy(delivery.payload as Uint8Array))
@@ -329,19 +359,19 @@ export class Publisher {
     const answer = this.#outbox.offer(
       delivery,
       session,
-      () => this.#admit(delivery),
+      () => this.#admit(delivery, this.#host.now),
       (oldest) => this.#drop(oldest),
     )
-    if (answer === 'admitted') return this.#admit(delivery)
+    if (answer === 'admitted') return this.#admit(delivery, delivery.createdAt)
     if (answer === 'waiting') return
     delivery.owner = undefined
     if (answer === 'dropped') this.#statistics.messagesDropped += 1
     throw this.#outbox.fullError(delivery.name.text, answer === 'dropped')
   }
 
-  #admit(delivery: Delivery): void {
-    const { driver, session, now } = this.#host
-    if (driver === undefined) session.queue(delivery)
+  #admit(delivery: Delivery, now: number): void {
+    const { driver } = this.#host
+    if (driver === undefined) this.#host.session.queue(delivery)
     else {
       driver.connection.publish(delivery, now)
       driver.touched()
@@ -384,6 +414,9 @@ export class Publisher {
     return promise
   }
 }
+
+/** What is larger goes the long way, which looks whether a packet can carry it. */
+const LARGE_PAYLOAD = 65_536
 
 function notConnected(): ConnectionError {
   return new ConnectionError(

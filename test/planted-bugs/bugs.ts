@@ -65,7 +65,7 @@ const EXCHANGES: readonly PlantedBug[] = [
     name: 'identifier reused while open',
     why: 'two messages with one identifier: one acknowledgement settles both, or the wrong one (rule 19)',
     file: 'src/core/session/packet-ids.ts',
-    text: '    while (this.get(id) !== undefined) id = id === 65_535 ? 1 : id + 1\n',
+    text: '    if (slots[id & 0xff] !== undefined) return false\n',
     replacement: '',
     tests: [test('core/session/packet-ids')],
   },

@@ -39,6 +39,8 @@ export class Connection {
   /** The session that goes on to the next connection; another one once the server has lost it. */
   session: Session
   settings: NegotiatedSettings | undefined = undefined
+  /** From `resume()` to the end: may be asked to send a message of QoS 1 or 2 at once, as `publish` does. */
+  publishing: Publishing | undefined = undefined
   /** How many bytes wait for `nextOutput`, and were written and pulled so far. */
   readonly output: OutputCounts
   readonly #codec: Codec
@@ -53,7 +55,6 @@ export class Connection {
   #durable: DurableOutput
   #publishing: Publishing | undefined = undefined
   #receiving: Receiving | undefined = undefined
-  #resumed = false
   #reading = true
   /** Whether the server has said anything. */
   #heard = false
@@ -167,20 +168,18 @@ export class Connection {
 
   /** After `connected`: sends what the session owes, and from now on what waits. */
   resume(now: number): void {
-    if (this.#state === 'closed' || this.#publishing === undefined || this.#resumed) return
-    this.#resumed = true
+    if (this.#state === 'closed' || this.publishing !== undefined) return
     this.#now = now
-    this.#publishing.resume(now)
-    this.#publishing.pump(now)
+    this.publishing = this.#publishing
+    this.publishing?.resume(now)
   }
 
   /** Queues a message of QoS 1 or 2; it is sent at once when the window allows. */
   publish(delivery: Delivery, now: number): void {
     this.#now = now
-    const publishing = this.#resumed && this.#state === 'connected' ? this.#publishing : undefined
-    if (publishing?.sendAtOnce(delivery, now) === true) return
+    if (this.publishing?.isFree === true && this.publishing.sendAtOnce(delivery, now)) return
     this.session.queue(delivery)
-    if (this.session.queued.head === delivery) publishing?.pump(now)
+    if (this.session.queued.head === delivery) this.publishing?.pump(now)
   }
 
   /** Writes a message of QoS 0. @throws RefusedError when the server's limits forbid it */
@@ -196,7 +195,7 @@ export class Connection {
 
   /** Writes a message of QoS 0 from its parts, see `canSend`. */
   send(topic: Uint8Array, payload: Uint8Array | string, payloadSize: number): void {
-    this.#writer.plainPublish(topic, payload, payloadSize)
+    this.#writer.plainPublish(0, topic, 0, payload, payloadSize)
   }
 
   /** Sends SUBSCRIBE or UNSUBSCRIBE when an id is free; the operation is an event when it was answered. */
@@ -441,7 +440,7 @@ export class Connection {
 
   #pump(): void {
     if (this.#state !== 'connected') return
-    if (this.#resumed) this.#publishing?.pump(this.#now)
+    this.publishing?.pump(this.#now)
     this.#asking.pump(this.#now)
   }
 
@@ -464,6 +463,7 @@ export class Connection {
 
   #close(error: MqttError | undefined, packet: DisconnectPacket | undefined): undefined {
     this.#state = 'closed'
+    this.publishing = undefined
     if (error !== undefined) this.#publishing?.handleEnd(error, this.#options.poisonLimit)
     for (const operation of this.#asking.drain()) {
       operation.error = error

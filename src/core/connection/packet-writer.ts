@@ -44,12 +44,30 @@ export class PacketWriter {
     this.#written(packet)
   }
 
-  /** A PUBLISH of QoS 0 without retain and properties, from its parts. */
-  plainPublish(topic: Uint8Array, payload: Uint8Array | string, payloadSize: number): void {
+  /** A PUBLISH without properties that nobody watches, from its parts. `flags`: the low four bits of the first byte. */
+  plainPublish(
+    flags: number,
+    topic: Uint8Array,
+    packetId: number,
+    payload: Uint8Array | string,
+    payloadSize: number,
+  ): void {
+    const qos = ((flags >> 1) & 3) as QoS
     const propertiesSize = this.#codec.hasProperties ? 0 : NO_PROPERTIES
-    const length = publishLength(topic.length, 0, propertiesSize, payloadSize)
-    encodePublish(this.buffer, 0, length, topic, 0, propertiesSize, undefined, payload, payloadSize, false)
-    this.#count(0)
+    const length = publishLength(topic.length, qos, propertiesSize, payloadSize)
+    encodePublish(
+      this.buffer,
+      flags,
+      length,
+      topic,
+      packetId,
+      propertiesSize,
+      undefined,
+      payload,
+      payloadSize,
+      false,
+    )
+    this.#count(qos)
   }
 
   /**

@@ -50,6 +50,8 @@ export class Publishing {
   readonly #limits: PublishLimits
   readonly #aliases: OutboundAliases | undefined
   readonly #choosesAliases: boolean
+  /** Nothing is recorded, refused or rewritten. */
+  readonly #isDirect: boolean
 
   readonly #window: number
   #quota = 0
@@ -87,16 +89,18 @@ export class Publishing {
     const aliases = options.topicAliases !== 'off' && settings.topicAliasMaximum > 0
     this.#aliases = aliases ? new OutboundAliases(settings.topicAliasMaximum) : undefined
     this.#choosesAliases = options.topicAliases === 'auto'
+    this.#isDirect = this.isPlain && parts.durable.isIdle
     this.#resend = this.#session.published.head
   }
 
-  /** Sends the PUBRELs that the session owes; the pump does the rest. */
+  /** Sends what the session owes: PUBRELs, then as the pump does. */
   resume(now: number): void {
     this.#now = now
     for (const delivery of this.#session.released) {
       this.#expect(delivery)
       this.#transmit(delivery)
     }
+    this.pump(now)
   }
 
   /** Writes a QoS 0 PUBLISH. @throws RefusedError when the server's limits forbid it, rule 23 */
@@ -111,17 +115,29 @@ export class Publishing {
     return !this.#limits.exist && this.#aliases === undefined
   }
 
-  /** Sends a message of QoS 1 or 2 that nothing holds up, past the queue; false when it has to stand in it. */
+  /** Whether nothing stands before, limits, records, rewrites or watches a message of QoS 1 or 2. */
+  get isFree(): boolean {
+    const { buffer, watcher } = this.#writer
+    if (!this.#isDirect || watcher !== undefined || this.#quota <= 0) return false
+    return (
+      this.#session.queued.head === undefined && this.#resend === undefined && buffer.pending < HIGH_WATER
+    )
+  }
+
+  /** While `isFree`: sends a message past the queue; false when it has to stand in it. */
   sendAtOnce(delivery: Delivery, now: number): boolean {
-    const session = this.#session
-    // What is recorded, may be refused, or may have expired goes the long way.
-    if (session.queued.size > 0 || this.#resend !== undefined || session.journal !== undefined) return false
-    if (this.#quota <= 0 || !this.isPlain || delivery.properties !== undefined) return false
-    if (!this.#hasId(delivery) || this.#writer.buffer.pending >= HIGH_WATER) return false
-    if (!session.begin(delivery)) return false
+    // What may have expired, or need not be copied, goes the long way.
+    if (delivery.properties !== undefined || delivery.lent) return false
+    if (!this.#hasId(delivery) || !this.#session.begin(delivery)) return false
     this.#now = now
     this.#enter(delivery)
-    this.encodeStored(delivery)
+    this.#expect(delivery)
+    delivery.attempts = 1
+    const { name, payload, payloadSize, qos, packetId } = delivery
+    const flags = (qos << 1) | (delivery.retain ? RETAIN_FLAG : 0)
+    this.#writer.plainPublish(flags, name.bytes, packetId, payload, payloadSize)
+    const { slab, position } = this.#writer.buffer
+    if (delivery.passing) delivery.stay(slab, position - payloadSize)
     return true
   }
 

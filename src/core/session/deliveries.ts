@@ -10,7 +10,7 @@
  */
 
 import type { MqttError } from '../errors.ts'
-import { Slab } from '../bytes/slabs.ts'
+import type { Slab } from '../bytes/slabs.ts'
 import type { Properties } from '../packets/types.ts'
 import type { QoS } from '../packets/types.ts'
 import type { TopicName } from '../topics/topic-names.ts'
@@ -40,8 +40,9 @@ export class Delivery implements OutgoingPublish {
   lent: boolean
   /** The payload is its caller's until `publish` returns: it is in the output by then, or is copied. */
   passing: boolean
-  /** The payload, or the slab that it lies in, which is held, and at which byte. */
-  #memory: Uint8Array | Slab | string
+  /** The payload; or the slab that it lies in, which is held, and at which byte. */
+  #memory: Uint8Array | string
+  #slab: Slab | undefined = undefined
   #start = 0
 
   state: DeliveryState = 'queued'
@@ -87,15 +88,15 @@ export class Delivery implements OutgoingPublish {
   }
 
   get payload(): Uint8Array | string {
-    const memory = this.#memory
-    if (!(memory instanceof Slab)) return memory
-    return memory.bytes.subarray(this.#start, this.#start + this.payloadSize)
+    if (this.#slab === undefined) return this.#memory
+    return this.#slab.bytes.subarray(this.#start, this.#start + this.payloadSize)
   }
 
   /** The payload has been written there, and needs no copy of its own. */
   stay(slab: Slab, start: number): void {
     slab.hold()
-    this.#memory = slab
+    this.#slab = slab
+    this.#memory = ''
     this.#start = start
     this.passing = this.lent = false
   }
@@ -109,17 +110,16 @@ export class Delivery implements OutgoingPublish {
 
   /** The payload is not needed any more. */
   release(): void {
-    if (this.#memory instanceof Slab) {
-      this.#memory.release()
-      this.#memory = ''
-    }
+    if (this.#slab === undefined) return
+    this.#slab.release()
+    this.#slab = undefined
   }
 
   /** Copies a payload that is not in memory of its own: a long wait is not to pin, or trust, that of others. */
   own(): void {
     const { payload } = this
     // Not by `slice`: that of a Buffer is a view.
-    if (typeof payload !== 'string' && (this.lent || payload !== this.#memory)) {
+    if (typeof payload !== 'string' && (this.lent || this.#slab !== undefined)) {
       this.move(new Uint8Array(payload))
     }
     this.lent = false

@@ -34,9 +34,8 @@ export class PacketIds<Holder> {
   allocate(holder: Holder): number {
     if (this.#size >= 65_535) return 0
     let id = this.#next
-    while (this.get(id) !== undefined) id = id === 65_535 ? 1 : id + 1
+    while (!this.#take(id, holder)) id = id === 65_535 ? 1 : id + 1
     this.#next = id === 65_535 ? 1 : id + 1
-    this.set(id, holder)
     return id
   }
 
@@ -68,6 +67,17 @@ export class PacketIds<Holder> {
         if (holder !== undefined) yield [(index << 8) | slot, holder]
       }
     }
+  }
+
+  /** Gives the id to `holder` unless somebody has it. */
+  #take(id: number, holder: Holder): boolean {
+    const page = (this.#pages[id >> 8] ??= this.#page())
+    const { slots } = page
+    if (slots[id & 0xff] !== undefined) return false
+    slots[id & 0xff] = holder
+    page.used += 1
+    this.#size += 1
+    return true
   }
 
   #page(): Page<Holder> {
