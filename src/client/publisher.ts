@@ -2,7 +2,8 @@
  * `publish`, `send` and what becomes of their messages.
  *
  *     QoS 0     checks ─► bytes of the connection ─► one promise per flush
- *     QoS 1, 2  checks ─► Delivery ─► session's queue ─► (machine) ─► settled ─► promise
+ *     QoS 1, 2  checks ─► Delivery ─┬─► bytes, when nothing holds it up ─────┬─► settled ─► promise
+ *                                   └─► session's queue ─► (machine) ─► bytes ┘
  *
  * Every promise settles exactly once. Before one rejects it is marked as handled and `publishFailed` is raised, so
  * that a forgotten `await` cannot end the process.
@@ -285,12 +286,11 @@ export class Publisher {
 
   #publishDelivery(topic: string, payload: Payload, options: PublishOptions): Promise<PublishResult> {
     const { signal, until } = options
-    if (signal === undefined && until === undefined && options.payload === undefined) {
-      const caller = new Caller(this.#events)
-      if (this.#sendAtOnce(topic, payload, options, caller)) return caller.promise
-    }
-    const delivery = this.#delivery(topic, payload, options, options.payload === 'borrowed')
-    const caller = new Caller(this.#events, delivery.lent ? () => this.#untilWritten() : undefined)
+    const lent = options.payload === 'borrowed'
+    const caller = new Caller(this.#events, lent ? () => this.#untilWritten() : undefined)
+    const isPlain = signal === undefined && until === undefined && !lent
+    if (isPlain && this.#sendAtOnce(topic, payload, options, caller)) return caller.promise
+    const delivery = this.#delivery(topic, payload, options, lent)
     this.#offer(delivery, caller)
     if (signal !== undefined) caller.listen(signal, () => this.#abort(delivery, signal.reason))
     if (until === 'stored' && this.#options.store !== undefined) this.#untilStored.push(delivery)
@@ -300,17 +300,18 @@ export class Publisher {
   /** QoS 1 or 2 on a connection that nothing holds up: a Delivery and its bytes. False: it goes the long way. */
   #sendAtOnce(topic: string, payload: Payload, options: DeliveryOptions, owner: DeliveryOwner): boolean {
     const { driver } = this.#host
-    const publishing = driver?.connection.publishing
-    if (driver === undefined || publishing === undefined) return false
+    if (driver === undefined) return false
     const name = this.#names.encode(topic)
     if (checkPublishOptions(options, this.#options.version5) !== undefined) return false
     const bytes = payloadBytes(payload)
     const isText = typeof bytes === 'string'
     const payloadSize = isText ? utf8Length(bytes) : bytes.length
-    if (payloadSize > LARGE_PAYLOAD || !this.#outbox.wouldTake(name.bytes.length + payloadSize)) return false
+    if (payloadSize > LARGEST_AT_ONCE || !this.#outbox.wouldTake(name.bytes.length + payloadSize))
+      return false
     const { qos = 0, retain = false, timeout = this.#options.operationTimeout } = options
     // Not before: what is read above may be a user's code.
-    if (!publishing.isFree) return false
+    const { publishing } = driver.connection
+    if (publishing?.isFree !== true) return false
     const message = { name, payload: bytes, payloadSize, qos, retain, properties: undefined, lent: false }
     const delivery = new Delivery(message, driver.now, !isText)
     delivery.timeout = timeout
@@ -416,7 +417,7 @@ export class Publisher {
 }
 
 /** What is larger goes the long way, which looks whether a packet can carry it. */
-const LARGE_PAYLOAD = 65_536
+const LARGEST_AT_ONCE = 65_536
 
 function notConnected(): ConnectionError {
   return new ConnectionError(
