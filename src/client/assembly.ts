@@ -148,6 +148,8 @@ export class Assembly implements EngineClient, PublisherHost {
         return this.dispatcher.handleMessage(event, driver)
       case 'delivery':
         return this.publisher.handleSettled(event)
+      case 'settled':
+        return this.publisher.handleRun(event.first)
       case 'overdue':
         return this.publisher.handleOverdue(event.delivery)
       case 'operation':

@@ -145,6 +145,16 @@ export class Publisher {
     if (this.#outbox.waiting > 0) this.#outbox.handleRoom(this.#host.session)
   }
 
+  /** Deliveries are over: this one, and those behind it by `next`. */
+  handleRun(first: Delivery): void {
+    for (let delivery: Delivery | undefined = first; delivery !== undefined; ) {
+      const { next }: Delivery = delivery
+      delivery.next = undefined
+      this.handleSettled(delivery)
+      delivery = next
+    }
+  }
+
   /** The caller has waited too long; the exchange goes on. */
   handleOverdue(delivery: Delivery): void {
     const owner = delivery.owner as DeliveryOwner | undefined

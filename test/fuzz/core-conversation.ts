@@ -11,6 +11,7 @@ import { mqtt311, mqtt5 } from '../../src/core/packets/codec.ts'
 import type { IncomingMessage } from '../../src/core/packets/publish.ts'
 import { ReceivedTopics } from '../../src/core/packets/received-topics.ts'
 import type { ConnectPacket, ProtocolVersion, QoS } from '../../src/core/packets/types.ts'
+import { runOf } from '../../src/testing/conversation.ts'
 import { Delivery, type OutgoingPublish } from '../../src/core/session/deliveries.ts'
 import { Session } from '../../src/core/session/session.ts'
 import { TopicNames } from '../../src/core/topics/topic-names.ts'
@@ -289,8 +290,10 @@ class CoreConversation {
     for (let event = connection.nextEvent(); event !== undefined; event = connection.nextEvent()) {
       if (++turns > MOST_TURNS) throw new Error('the machine hangs: its events never end')
       if (this.#closed !== undefined) throw new Error(`"${event.type}" was told behind the end`)
-      this.#told.push(event)
-      this.#handle(connection, event, judgement)
+      for (const told of event.type === 'settled' ? runOf(event) : [event]) {
+        this.#told.push(told)
+        this.#handle(connection, told, judgement)
+      }
     }
     for (let chunk = connection.nextOutput(); chunk !== undefined; chunk = connection.nextOutput()) {
       if (++turns > MOST_TURNS) throw new Error('the machine hangs: its output never ends')

@@ -102,6 +102,20 @@ export class Framer {
     return true
   }
 
+  /** The chunk, of which `position` and what is behind has not been read. Nothing when `next` has more to look at. */
+  get unread(): Uint8Array {
+    return this.#partialLength > 0 || this.#maximumPacketSize < SHORT_ACK ? EMPTY : this.#chunk
+  }
+
+  get position(): number {
+    return this.#position
+  }
+
+  /** Whole packets up to this position of the chunk were read elsewhere. */
+  skip(position: number): void {
+    this.#position = position
+  }
+
   /** The memory that the packet kept last lies in: asking its bytes for it costs as much as making a view. */
   get keptMemory(): ArrayBufferLike {
     return this.#copyMemory
@@ -263,6 +277,9 @@ function sizeOfHeader(length: number, bytes: Uint8Array, from: number): number {
 }
 
 const EMPTY = new Uint8Array(0)
+
+/** The size of the packets that may be read without `next`. */
+const SHORT_ACK = 4
 
 /** Larger pieces of memory come from the system, which takes many times as long as copying into them. */
 const COPIED_AT_ONCE = 65_536

@@ -19,6 +19,7 @@ import type { ConnackPacket, ControlPacket, DisconnectPacket, Properties } from 
 import type { Delivery, OutgoingPublish } from '../session/deliveries.ts'
 import type { Records } from '../session/journal.ts'
 import type { Session } from '../session/session.ts'
+import { takeRun } from './ack-run.ts'
 import { Asking } from './asking.ts'
 import { Authentication } from './authentication.ts'
 import type { ConnectionOptions } from './connection-options.ts'
@@ -299,6 +300,8 @@ export class Connection {
     if (this.#events.length > 0) return this.#events.shift()
     try {
       while (this.#reading && this.#state !== 'closed') {
+        const run = this.publishing && takeRun(this.#source, this.session, this.publishing)
+        if (run !== undefined) return run
         const packet = this.#source.next(this.#state)
         if (packet === undefined) break
         const event = this.#handlePacket(packet)
@@ -339,8 +342,6 @@ export class Connection {
     if (this.#state === 'closed') return Infinity
     return this.#reading ? this.#deadlines.earliest : this.#deadlines.ping
   }
-
-  // In the order in which they are called.
 
   #handlePacket(packet: ReceivedPacket): ConnectionEvent | undefined {
     const { type } = packet
@@ -389,7 +390,11 @@ export class Connection {
   #establish(settings: NegotiatedSettings, sessionPresent: boolean): void {
     this.settings = settings
     this.#state = 'connected'
-    if (!sessionPresent && (this.session.established || !this.session.empty)) this.#loseSession()
+    if (!sessionPresent && (this.session.established || !this.session.empty)) {
+      const { session, failed } = this.session.succeed(this.#options.onSessionLost)
+      this.session = session
+      this.#events.push({ type: 'sessionLost', failed })
+    }
     const { session } = this
     session.clientId = settings.clientId
     session.established = true
@@ -399,12 +404,6 @@ export class Connection {
     const parts = { ...this.#parts(), settings, connection: session.connect() }
     this.#publishing = new Publishing(parts, this.#options, (event) => this.#events.push(event))
     this.#receiving = new Receiving(parts, this.#options.connect.properties)
-  }
-
-  #loseSession(): void {
-    const { session, failed } = this.session.succeed(this.#options.onSessionLost)
-    this.session = session
-    this.#events.push({ type: 'sessionLost', failed })
   }
 
   #handleDisconnect(packet: DisconnectPacket): undefined {

@@ -27,6 +27,12 @@ export interface SessionLost {
   readonly failed: readonly Delivery[]
 }
 
+/** Acknowledgements that came one behind the other have settled this one, and those behind it by `next`. */
+export interface Settled {
+  readonly type: 'settled'
+  readonly first: Delivery
+}
+
 /** The server asks for the next step of authentication (5: 4.12). */
 export interface AuthenticationStep {
   readonly type: 'authentication'
@@ -52,6 +58,7 @@ export interface Closed {
 export type ConnectionEvent =
   | IncomingMessage
   | Delivery
+  | Settled
   | OverdueDelivery
   | Operation
   | Connected

@@ -77,6 +77,23 @@ export class PacketSource {
     return this.#control(reader, header, state)
   }
 
+  /** What may be read without `next`, from `position` on: nothing when somebody watches. */
+  get unread(): Uint8Array {
+    return this.watcher === undefined ? this.#framer.unread : NOTHING
+  }
+
+  get position(): number {
+    return this.#framer.position
+  }
+
+  /** So many packets that begin with `header`, up to this position, were read. */
+  skip(position: number, header: number, count: number): void {
+    const { packetsIn } = this.#traffic
+    const type = header >> 4
+    packetsIn[type] = (packetsIn[type] as number) + count
+    this.#framer.skip(position)
+  }
+
   /** Makes the present packet's chunk ours, for a message that outlives it. */
   keep(message: IncomingMessage): void {
     // One that was kept before lies in memory of its own.
@@ -120,3 +137,5 @@ export class PacketSource {
     return packet
   }
 }
+
+const NOTHING = new Uint8Array(0)

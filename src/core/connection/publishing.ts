@@ -160,7 +160,7 @@ export class Publishing {
   ): Delivery | undefined {
     const delivery = this.#holder(packetId, 'PUBACK', 1)
     if (delivery === undefined) return undefined
-    return this.#finish(delivery, reasonCode, properties)
+    return this.finish(delivery, reasonCode, properties)
   }
 
   /** PUBREC, 3.5. */
@@ -175,7 +175,7 @@ export class Publishing {
       return undefined
     }
     if (delivery.state === 'published') {
-      if (reasonCode >= 0x80) return this.#finish(delivery, reasonCode, properties)
+      if (reasonCode >= 0x80) return this.finish(delivery, reasonCode, properties)
       this.#progress()
       if (delivery === this.#resend) this.#resend = delivery.next
       this.#session.release(delivery)
@@ -194,7 +194,24 @@ export class Publishing {
     if (delivery === undefined) return undefined
     if (delivery.state !== 'released')
       throw violation(`PUBCOMP came for the packet identifier ${packetId} before PUBREL`)
-    return this.#finish(delivery, reasonCode === 0x92 ? 0 : reasonCode, properties)
+    return this.finish(delivery, reasonCode === 0x92 ? 0 : reasonCode, properties)
+  }
+
+  /** The exchange is over. */
+  finish(delivery: Delivery, reasonCode: number, properties: Properties | undefined): Delivery {
+    this.#progress()
+    this.#leave(delivery)
+    this.#session.settle(delivery)
+    delivery.reasonCode = reasonCode
+    delivery.result = properties
+    if (reasonCode >= 0x80) {
+      delivery.error = new RefusedError(
+        'publish-refused',
+        `the server refused the message to "${delivery.name.text}" with ${describeReasonCode(reasonCode)}`,
+        { reasonCode, properties },
+      )
+    }
+    return delivery
   }
 
   /** A record was stored: what depends on it is encoded. */
@@ -265,22 +282,6 @@ export class Publishing {
       throw violation(`${type} came for the packet identifier ${packetId}, which belongs to ${owner}`)
     }
     return holder
-  }
-
-  #finish(delivery: Delivery, reasonCode: number, properties: Properties | undefined): Delivery {
-    this.#progress()
-    this.#leave(delivery)
-    this.#session.settle(delivery)
-    delivery.reasonCode = reasonCode
-    delivery.result = properties
-    if (reasonCode >= 0x80) {
-      delivery.error = new RefusedError(
-        'publish-refused',
-        `the server refused the message to "${delivery.name.text}" with ${describeReasonCode(reasonCode)}`,
-        { reasonCode, properties },
-      )
-    }
-    return delivery
   }
 
   #progress(): void {

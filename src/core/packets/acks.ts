@@ -10,18 +10,23 @@ import { describeReasonCode, isReasonCodeOf } from './reason-codes.ts'
 import type { AckPacket, AckType, PacketType } from './types.ts'
 
 /** The first byte of each; PUBREL's flags are 0010 [3.1.1 MQTT-3.6.1-1] [5 MQTT-3.6.1-1]. */
-const HEADERS = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 } as const
+export const PUBACK = 0x40
+export const PUBREC = 0x50
+const PUBREL = 0x62
+export const PUBCOMP = 0x70
+
+const HEADERS = { puback: PUBACK, pubrec: PUBREC, pubrel: PUBREL, pubcomp: PUBCOMP } as const
 
 /** Which acknowledgement begins with this byte. */
 export function ackOfHeader(header: number): AckType | undefined {
   switch (header) {
-    case HEADERS.puback:
+    case PUBACK:
       return 'puback'
-    case HEADERS.pubrec:
+    case PUBREC:
       return 'pubrec'
-    case HEADERS.pubrel:
+    case PUBREL:
       return 'pubrel'
-    case HEADERS.pubcomp:
+    case PUBCOMP:
       return 'pubcomp'
     default:
       return undefined

@@ -1,0 +1,88 @@
+/** Acknowledgements that come one behind the other: whatever their split, each does what it does alone. */
+
+import { describe, expect } from 'vitest'
+import { conversation } from '../../../test/support/conversation.ts'
+import type { Conversation } from '../../testing/conversation.ts'
+import type { Delivery } from '../session/deliveries.ts'
+
+const MANY = 200
+
+/** Publishes so many messages, whose identifiers are 1, 2, …. */
+function publish(c: Conversation, qos: 1 | 2, count = MANY): Delivery[] {
+  const deliveries = Array.from({ length: count }, () => c.user.publish('a', 'x', { qos }))
+  for (let packetId = 1; packetId <= count; packetId++) c.sends('publish', { packetId, qos })
+  return deliveries
+}
+
+/** One chunk of acknowledgements of these identifiers. */
+function receives(c: Conversation, type: 'puback' | 'pubrec' | 'pubcomp', ...packetIds: number[]): void {
+  c.receivesBytes(...packetIds.map((packetId) => c.packet(type, { packetId })))
+}
+
+const upTo = (last: number): number[] => Array.from({ length: last }, (_, index) => index + 1)
+
+describe('a run of acknowledgements', () => {
+  conversation('of QoS 1 settles each message, in the order in which they come', (c) => {
+    c.connected()
+    const deliveries = publish(c, 1)
+    const before = c.traffic.packetsIn[4] ?? 0
+    receives(c, 'puback', ...upTo(MANY).reverse())
+    for (const delivery of deliveries.reverse()) expect(c.tells('delivery')).toBe(delivery)
+    expect((c.traffic.packetsIn[4] ?? 0) - before).toBe(MANY)
+    expect(c.session.ids.size).toBe(0)
+    c.sendsNothing()
+  })
+
+  conversation('of QoS 2 releases each message, then completes it', (c) => {
+    c.connected()
+    const deliveries = publish(c, 2, 16)
+    receives(c, 'pubrec', ...upTo(16))
+    for (const packetId of upTo(16)) c.sends('pubrel', { packetId })
+    receives(c, 'pubcomp', ...upTo(16))
+    for (const delivery of deliveries) c.settles(delivery)
+    expect(c.session.openQos2).toBe(0)
+  })
+
+  conversation('goes on behind one for an identifier that nobody has, which is counted', (c) => {
+    c.connected()
+    const [first, second] = publish(c, 1, 2) as [Delivery, Delivery]
+    receives(c, 'puback', 1, 700, 2)
+    c.settles(first)
+    c.settles(second)
+    expect(c.traffic.unknownAcknowledgements).toBe(1)
+  })
+
+  conversation('ends with one of another kind: what came before it is told first', (c) => {
+    c.connected()
+    const [first] = publish(c, 1, 2) as [Delivery, Delivery]
+    c.receivesBytes(c.packet('puback', { packetId: 1 }), c.packet('pubcomp', { packetId: 2 }))
+    c.settles(first)
+    c.closes({ code: 'protocol-error', reasonCode: 0x82 })
+  })
+
+  conversation('ends with the identifier 0, which no packet may have', (c) => {
+    c.connected()
+    const [first] = publish(c, 1, 2) as [Delivery, Delivery]
+    c.receivesBytes(c.packet('puback', { packetId: 1 }), '40 02 00 00')
+    c.settles(first)
+    c.closes({ code: 'malformed-packet', reasonCode: 0x81 })
+  })
+
+  conversation('ends with PUBCOMP before PUBREC', (c) => {
+    c.connected()
+    publish(c, 2, 1)
+    receives(c, 'pubcomp', 1)
+    c.closes({ code: 'protocol-error', reasonCode: 0x82 })
+  })
+
+  conversation('is followed by what came behind it in its chunk', (c) => {
+    c.connected()
+    const deliveries = publish(c, 1, 3)
+    c.receivesBytes(
+      ...upTo(3).map((packetId) => c.packet('puback', { packetId })),
+      c.packet('publish', { topic: 'b', payload: 'y' }),
+    )
+    for (const delivery of deliveries) c.settles(delivery)
+    c.handles('b')
+  })
+})
