@@ -54,6 +54,14 @@ const EXCHANGES: readonly PlantedBug[] = [
     tests: [conversation('resuming')],
   },
   {
+    name: 'PUBCOMP taken before PUBREC in a run',
+    why: 'the message is told as delivered though the server may never have had it',
+    file: 'src/core/connection/ack-run.ts',
+    text: "qos === 2 : state === 'released'",
+    replacement: 'qos === 2 : qos === 2',
+    tests: [conversation('ack-run')],
+  },
+  {
     name: 'identifier freed at time-out',
     why: 'the late acknowledgement is then taken for that of another message (rule 17)',
     file: PUBLISHING,

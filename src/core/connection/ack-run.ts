@@ -32,17 +32,22 @@ export function takeRun(source: PacketSource, session: Session, publishing: Publ
   for (; at <= end && bytes[at] === header && bytes[at + 1] === 2; at += SIZE) {
     const delivery = ids.get(((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number))
     if (!(delivery instanceof Delivery)) break
-    if (header === PUBREC) {
-      if (delivery.qos !== 2) break
-      publishing.handlePubrec(delivery.packetId, 0, undefined)
-      continue
-    }
-    if (header === PUBACK ? delivery.qos !== 1 : delivery.state !== 'released') break
-    publishing.finish(delivery, 0, undefined)
-    if (last === undefined) first = delivery
-    else last.next = delivery
-    last = delivery
+    if (!isDue(header, delivery)) break
+    const settled =
+      header === PUBREC
+        ? publishing.handlePubrec(delivery.packetId, 0, undefined)
+        : publishing.finish(delivery, 0, undefined)
+    if (settled === undefined) continue
+    if (last === undefined) first = settled
+    else last.next = settled
+    last = settled
   }
   if (at > position) source.skip(at, header, (at - position) / SIZE)
   return first && { type: 'settled', first }
+}
+
+/** Whether an acknowledgement with this first byte is the next step of the delivery. */
+function isDue(header: number, { qos, state }: Delivery): boolean {
+  if (header === PUBACK) return qos === 1
+  return header === PUBREC ? qos === 2 : state === 'released'
 }

@@ -295,7 +295,7 @@ export class Connection {
 
   // What must be done now.
 
-  /** The next event; decodes at most one packet. */
+  /** The next event; decodes at most one packet, or a run of acknowledgements. */
   nextEvent(): ConnectionEvent | undefined {
     if (this.#events.length > 0) return this.#events.shift()
     try {
