@@ -29,12 +29,6 @@ export class Outbox {
     return this.#waiters.length
   }
 
-  /** Whether it would take a message of this size when nothing is queued. */
-  wouldTake(bytes: number): boolean {
-    const { maxMessages, maxBytes } = this.#limits
-    return maxMessages > 0 && bytes <= maxBytes && this.#waiters.length === 0
-  }
-
   hasRoom({ queued }: Session, bytes = 0): boolean {
     const { maxMessages, maxBytes } = this.#limits
     return queued.size < maxMessages && queued.bytes + bytes <= maxBytes && this.#waiters.length === 0

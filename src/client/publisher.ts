@@ -316,8 +316,8 @@ export class Publisher {
     const bytes = payloadBytes(payload)
     const isText = typeof bytes === 'string'
     const payloadSize = isText ? utf8Length(bytes) : bytes.length
-    if (payloadSize > LARGEST_AT_ONCE || !this.#outbox.wouldTake(name.bytes.length + payloadSize))
-      return false
+    const size = name.bytes.length + payloadSize
+    if (payloadSize > LARGEST_AT_ONCE || !this.#outbox.hasRoom(this.#host.session, size)) return false
     const { qos = 0, retain = false, timeout = this.#options.operationTimeout } = options
     // Not before: what is read above may be a user's code.
     const { publishing } = driver.connection

@@ -1,17 +1,18 @@
 /**
- * A run of acknowledgements, which are most of what comes to a publisher: PUBACK, PUBREC and PUBCOMP in their shortest
- * form, one behind the other, taken in one loop and told as one event.
+ * A run of acknowledgements, which are most of what comes to a publisher: of one type, in their shortest form, one behind
+ * the other, taken in one loop and told as one event.
  *
  * Only what is in order is taken. Whatever is not, an unknown identifier for one, ends the run and goes the way of all
  * packets, which counts, answers or refuses it.
  */
 
-import { PUBACK, PUBCOMP, PUBREC } from '../packets/acks.ts'
+import { PUBACK, PUBCOMP, PUBREC, PUBREL } from '../packets/acks.ts'
 import { Delivery } from '../session/deliveries.ts'
 import type { Session } from '../session/session.ts'
 import type { Settled } from './events.ts'
 import type { PacketSource } from './packet-source.ts'
 import type { Publishing } from './publishing.ts'
+import type { Receiving } from './receiving.ts'
 
 /** So few that what was read of them is still at hand when their callers are told. */
 const LONGEST_RUN = 64
@@ -19,31 +20,50 @@ const LONGEST_RUN = 64
 /** The size of an acknowledgement in its shortest form. */
 const SIZE = 4
 
-/** Takes the acknowledgements that come next; undefined when none of them has settled anything. */
-export function takeRun(source: PacketSource, session: Session, publishing: Publishing): Settled | undefined {
-  const { unread: bytes, position } = source
-  const header = bytes[position]
-  if (header !== PUBACK && header !== PUBREC && header !== PUBCOMP) return undefined
-  const { ids } = session
-  const end = Math.min(bytes.length, position + LONGEST_RUN * SIZE) - SIZE
-  let first: Delivery | undefined
-  let last: Delivery | undefined
-  let at = position
-  for (; at <= end && bytes[at] === header && bytes[at + 1] === 2; at += SIZE) {
-    const delivery = ids.get(((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number))
-    if (!(delivery instanceof Delivery)) break
-    if (!isDue(header, delivery)) break
-    const settled =
-      header === PUBREC
-        ? publishing.handlePubrec(delivery.packetId, 0, undefined)
-        : publishing.finish(delivery, 0, undefined)
-    if (settled === undefined) continue
-    if (last === undefined) first = settled
-    else last.next = settled
-    last = settled
+export class AckRun {
+  readonly #source: PacketSource
+  readonly #session: Session
+  readonly #publishing: Publishing
+  readonly #receiving: Receiving
+
+  constructor(source: PacketSource, session: Session, publishing: Publishing, receiving: Receiving) {
+    this.#source = source
+    this.#session = session
+    this.#publishing = publishing
+    this.#receiving = receiving
   }
-  if (at > position) source.skip(at, header, (at - position) / SIZE)
-  return first && { type: 'settled', first }
+
+  /** Takes the acknowledgements that come next; undefined when none of them has settled anything. */
+  take(): Settled | undefined {
+    const { unread: bytes, position } = this.#source
+    const header = bytes[position]
+    if (header !== PUBACK && header !== PUBREC && header !== PUBREL && header !== PUBCOMP) return undefined
+    const { ids } = this.#session
+    const publishing = this.#publishing
+    const end = Math.min(bytes.length, position + LONGEST_RUN * SIZE) - SIZE
+    let first: Delivery | undefined
+    let last: Delivery | undefined
+    let at = position
+    for (; at <= end && bytes[at] === header && bytes[at + 1] === 2; at += SIZE) {
+      const packetId = ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number)
+      if (header === PUBREL && packetId > 0) {
+        this.#receiving.handlePubrel(packetId)
+        continue
+      }
+      const delivery = ids.get(packetId)
+      if (!(delivery instanceof Delivery) || !isDue(header, delivery)) break
+      const settled =
+        header === PUBREC
+          ? publishing.handlePubrec(packetId, 0, undefined)
+          : publishing.finish(delivery, 0, undefined)
+      if (settled === undefined) continue
+      if (last === undefined) first = settled
+      else last.next = settled
+      last = settled
+    }
+    if (at > position) this.#source.skip(at, header, (at - position) / SIZE)
+    return first && { type: 'settled', first }
+  }
 }
 
 /** Whether an acknowledgement with this first byte is the next step of the delivery. */

@@ -19,7 +19,7 @@ import type { ConnackPacket, ControlPacket, DisconnectPacket, Properties } from 
 import type { Delivery, OutgoingPublish } from '../session/deliveries.ts'
 import type { Records } from '../session/journal.ts'
 import type { Session } from '../session/session.ts'
-import { takeRun } from './ack-run.ts'
+import { AckRun } from './ack-run.ts'
 import { Asking } from './asking.ts'
 import { Authentication } from './authentication.ts'
 import type { ConnectionOptions } from './connection-options.ts'
@@ -56,6 +56,7 @@ export class Connection {
   #durable: DurableOutput
   #publishing: Publishing | undefined = undefined
   #receiving: Receiving | undefined = undefined
+  #ackRun: AckRun | undefined = undefined
   #reading = true
   /** Whether the server has said anything. */
   #heard = false
@@ -139,9 +140,7 @@ export class Connection {
     this.#now = now
     if (this.#state === 'closed' || !this.#reading) return this.#ping(now)
     const expected = now - this.#deadlines.stopped
-    if (this.#deadlines.silence <= now) {
-      return this.#fail(silentError(this.#asking.keepAlive.timeout))
-    }
+    if (this.#deadlines.silence <= now) return this.#fail(silentError(this.#asking.keepAlive.timeout))
     if (this.#deadlines.operation <= expected)
       for (const operation of this.#asking.overdue(expected)) this.#events.push(operation)
     const stuck = this.#publishing?.handleTimeout(expected)
@@ -300,7 +299,7 @@ export class Connection {
     if (this.#events.length > 0) return this.#events.shift()
     try {
       while (this.#reading && this.#state !== 'closed') {
-        const run = this.publishing && takeRun(this.#source, this.session, this.publishing)
+        const run = this.#ackRun?.take()
         if (run !== undefined) return run
         const packet = this.#source.next(this.#state)
         if (packet === undefined) break
@@ -344,8 +343,7 @@ export class Connection {
   }
 
   #handlePacket(packet: ReceivedPacket): ConnectionEvent | undefined {
-    const { type } = packet
-    switch (type) {
+    switch (packet.type) {
       case 'publish':
         return this.#receiving?.handlePublish(packet)
       case 'connack':
@@ -369,7 +367,7 @@ export class Connection {
       case 'disconnect':
         return this.#handleDisconnect(packet)
       default:
-        throw violation(`${type.toUpperCase()} came from the server`)
+        throw violation(`${packet.type.toUpperCase()} came from the server`)
     }
   }
 
@@ -404,6 +402,7 @@ export class Connection {
     const parts = { ...this.#parts(), settings, connection: session.connect() }
     this.#publishing = new Publishing(parts, this.#options, (event) => this.#events.push(event))
     this.#receiving = new Receiving(parts, this.#options.connect.properties)
+    this.#ackRun = new AckRun(this.#source, session, this.#publishing, this.#receiving)
   }
 
   #handleDisconnect(packet: DisconnectPacket): undefined {

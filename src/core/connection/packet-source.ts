@@ -1,18 +1,14 @@
 /**
  * Every packet that comes to a connection is found, counted, decoded and checked here, one at a time: the counterpart
  * of `packet-writer.ts`.
- *
- * Acknowledgements in their shortest form, which are most of what comes to a publisher, are told by one object that is
- * used again.
  */
 
 import { Framer } from '../bytes/framer.ts'
 import { PacketReader } from '../bytes/packet-reader.ts'
-import { ackOfHeader, readPacketId } from '../packets/acks.ts'
 import { type Codec, headerFault } from '../packets/codec.ts'
 import { decodePublish, type IncomingMessage } from '../packets/publish.ts'
 import type { ReceivedTopics } from '../packets/received-topics.ts'
-import type { AckPacket, AckType, ConnectPacket, ControlPacket, PublishPacket } from '../packets/types.ts'
+import type { ConnectPacket, ControlPacket, PublishPacket } from '../packets/types.ts'
 import { arrivalFault, type ConnectionState, wordsFault } from './legal-packets.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -29,12 +25,6 @@ export class PacketSource {
   readonly #traffic: Traffic
   readonly #framer: Framer
   readonly #reader = new PacketReader()
-  readonly #ack: { -readonly [Name in keyof AckPacket]: AckPacket[Name] } = {
-    type: 'puback',
-    packetId: 0,
-    reasonCode: 0,
-    properties: undefined,
-  }
 
   constructor(
     codec: Codec,
@@ -70,10 +60,6 @@ export class PacketSource {
     packetsIn[type] = (packetsIn[type] as number) + 1
     const reader = this.#reader.open(framer.bytes, framer.start, framer.end)
     if (type === 3) return this.#message(reader, header & 0x0f, state)
-    if (framer.end - framer.start === 2 && state === 'connected' && this.watcher === undefined) {
-      const ack = ackOfHeader(header)
-      if (ack !== undefined) return this.#shortAck(reader, ack)
-    }
     return this.#control(reader, header, state)
   }
 
@@ -115,12 +101,6 @@ export class PacketSource {
       this.watcher(message)
     }
     return message
-  }
-
-  #shortAck(reader: PacketReader, type: AckType): AckPacket {
-    this.#ack.type = type
-    this.#ack.packetId = readPacketId(reader, type)
-    return this.#ack
   }
 
   #control(

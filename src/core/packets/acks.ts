@@ -12,26 +12,10 @@ import type { AckPacket, AckType, PacketType } from './types.ts'
 /** The first byte of each; PUBREL's flags are 0010 [3.1.1 MQTT-3.6.1-1] [5 MQTT-3.6.1-1]. */
 export const PUBACK = 0x40
 export const PUBREC = 0x50
-const PUBREL = 0x62
+export const PUBREL = 0x62
 export const PUBCOMP = 0x70
 
 const HEADERS = { puback: PUBACK, pubrec: PUBREC, pubrel: PUBREL, pubcomp: PUBCOMP } as const
-
-/** Which acknowledgement begins with this byte. */
-export function ackOfHeader(header: number): AckType | undefined {
-  switch (header) {
-    case PUBACK:
-      return 'puback'
-    case PUBREC:
-      return 'pubrec'
-    case PUBREL:
-      return 'pubrel'
-    case PUBCOMP:
-      return 'pubcomp'
-    default:
-      return undefined
-  }
-}
 
 /** The form without reason code and properties: all there is in 3.1.1, and success in 5. Four bytes. */
 export function encodeAck(out: OutputBuffer, type: AckType, packetId: number): void {
