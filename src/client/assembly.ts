@@ -147,9 +147,7 @@ export class Assembly implements EngineClient, PublisherHost {
       case 'publish':
         return this.dispatcher.handleMessage(event, driver)
       case 'delivery':
-        return this.publisher.handleSettled(event)
-      case 'settled':
-        return this.publisher.handleRun(event.first)
+        return this.publisher.handleRun(event)
       case 'overdue':
         return this.publisher.handleOverdue(event.delivery)
       case 'operation':

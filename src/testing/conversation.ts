@@ -15,7 +15,7 @@
 import { Slabs } from '../core/bytes/slabs.ts'
 import { Connection } from '../core/connection/connection.ts'
 import type { ConnectionOptions } from '../core/connection/connection-options.ts'
-import type { ConnectionEvent, Settled } from '../core/connection/events.ts'
+import type { ConnectionEvent } from '../core/connection/events.ts'
 import type { Operation } from '../core/connection/operations.ts'
 import { Traffic } from '../core/connection/traffic.ts'
 import { type ErrorCode, type MqttError, ProtocolError } from '../core/errors.ts'
@@ -392,14 +392,14 @@ export class Conversation {
     for (let event = this.connection.nextEvent(); event !== undefined; event = this.connection.nextEvent()) {
       if (event.type === 'publish') this.connection.keep(event)
       if (event.type === 'sessionLost') this.#events.push(...event.failed)
-      if (event.type === 'settled') this.#events.push(...runOf(event))
+      if (event.type === 'delivery') this.#events.push(...runOf(event))
       else this.#events.push(event)
     }
   }
 }
 
 /** The deliveries that an event has told of together. */
-export function runOf({ first }: Settled): Delivery[] {
+export function runOf(first: Delivery): Delivery[] {
   const run: Delivery[] = []
   for (let delivery: Delivery | undefined = first; delivery !== undefined; delivery = delivery.next)
     run.push(delivery)

@@ -290,7 +290,7 @@ class CoreConversation {
     for (let event = connection.nextEvent(); event !== undefined; event = connection.nextEvent()) {
       if (++turns > MOST_TURNS) throw new Error('the machine hangs: its events never end')
       if (this.#closed !== undefined) throw new Error(`"${event.type}" was told behind the end`)
-      for (const told of event.type === 'settled' ? runOf(event) : [event]) {
+      for (const told of event.type === 'delivery' ? runOf(event) : [event]) {
         this.#told.push(told)
         this.#handle(connection, told, judgement)
       }

@@ -9,7 +9,6 @@
 import { PUBACK, PUBCOMP, PUBREC, PUBREL } from '../packets/acks.ts'
 import { Delivery } from '../session/deliveries.ts'
 import type { Session } from '../session/session.ts'
-import type { Settled } from './events.ts'
 import type { PacketSource } from './packet-source.ts'
 import type { Publishing } from './publishing.ts'
 import type { Receiving } from './receiving.ts'
@@ -33,11 +32,14 @@ export class AckRun {
     this.#receiving = receiving
   }
 
-  /** Takes the acknowledgements that come next; undefined when none of them has settled anything. */
-  take(): Settled | undefined {
+  /** Takes the acknowledgements that come next: the delivery that the first has settled, the others behind it by `next`. */
+  take(): Delivery | undefined {
     const { unread: bytes, position } = this.#source
     const header = bytes[position]
-    if (header !== PUBACK && header !== PUBREC && header !== PUBREL && header !== PUBCOMP) return undefined
+    if (header !== PUBACK && header !== PUBREC && header !== PUBREL && header !== PUBCOMP) {
+      if (header !== undefined) this.#source.inRun = false
+      return undefined
+    }
     const { ids } = this.#session
     const publishing = this.#publishing
     const end = Math.min(bytes.length, position + LONGEST_RUN * SIZE) - SIZE
@@ -62,7 +64,7 @@ export class AckRun {
       last = settled
     }
     if (at > position) this.#source.skip(at, header, (at - position) / SIZE)
-    return first && { type: 'settled', first }
+    return first
   }
 }
 

@@ -299,7 +299,7 @@ export class Connection {
     if (this.#events.length > 0) return this.#events.shift()
     try {
       while (this.#reading && this.#state !== 'closed') {
-        const run = this.#ackRun?.take()
+        const run = this.#source.inRun ? this.#ackRun?.take() : undefined
         if (run !== undefined) return run
         const packet = this.#source.next(this.#state)
         if (packet === undefined) break

@@ -27,12 +27,6 @@ export interface SessionLost {
   readonly failed: readonly Delivery[]
 }
 
-/** Acknowledgements that came one behind the other have settled this one, and those behind it by `next`. */
-export interface Settled {
-  readonly type: 'settled'
-  readonly first: Delivery
-}
-
 /** The server asks for the next step of authentication (5: 4.12). */
 export interface AuthenticationStep {
   readonly type: 'authentication'
@@ -57,8 +51,8 @@ export interface Closed {
 
 export type ConnectionEvent =
   | IncomingMessage
+  /** One that is over, and those behind it by `next`, whose acknowledgements came behind its own. */
   | Delivery
-  | Settled
   | OverdueDelivery
   | Operation
   | Connected

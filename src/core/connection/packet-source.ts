@@ -18,6 +18,8 @@ export type ReceivedPacket = IncomingMessage | Exclude<ControlPacket, PublishPac
 export class PacketSource {
   /** Told of every packet, when somebody watches. */
   watcher: ((packet: ControlPacket) => void) | undefined = undefined
+  /** The last packet was an acknowledgement: the next may be one, too. */
+  inRun = false
 
   readonly #codec: Codec
   readonly #connect: ConnectPacket
@@ -60,6 +62,7 @@ export class PacketSource {
     packetsIn[type] = (packetsIn[type] as number) + 1
     const reader = this.#reader.open(framer.bytes, framer.start, framer.end)
     if (type === 3) return this.#message(reader, header & 0x0f, state)
+    this.inRun = type > 3 && type < 8
     return this.#control(reader, header, state)
   }
 
