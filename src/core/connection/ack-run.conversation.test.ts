@@ -3,6 +3,7 @@
 import { describe, expect } from 'vitest'
 import { conversation } from '../../../test/support/conversation.ts'
 import type { Conversation } from '../../testing/conversation.ts'
+import type { AckType } from '../packets/types.ts'
 import type { Delivery } from '../session/deliveries.ts'
 
 const MANY = 200
@@ -15,7 +16,7 @@ function publish(c: Conversation, qos: 1 | 2, count = MANY): Delivery[] {
 }
 
 /** One chunk of acknowledgements of these identifiers. */
-function receives(c: Conversation, type: 'puback' | 'pubrec' | 'pubcomp', ...packetIds: number[]): void {
+function receives(c: Conversation, type: AckType, ...packetIds: number[]): void {
   c.receivesBytes(...packetIds.map((packetId) => c.packet(type, { packetId })))
 }
 
@@ -41,6 +42,35 @@ describe('a run of acknowledgements', () => {
     receives(c, 'pubcomp', ...upTo(16))
     for (const delivery of deliveries) c.settles(delivery)
     expect(c.session.openQos2).toBe(0)
+  })
+
+  conversation(
+    'of PUBREL completes what was received, and says of an identifier that nobody has that it is unknown',
+    (c) => {
+      c.connected()
+      for (const packetId of upTo(3)) {
+        c.user.acknowledge(c.receivesMessage({ topic: 'b', payload: 'y', qos: 2, packetId }))
+        c.sends('pubrec', { packetId })
+      }
+      receives(c, 'pubrel', 1, 2, 700, 3)
+      for (const packetId of [1, 2, 700, 3]) {
+        c.sends('pubcomp', { packetId, reasonCode: c.is5 && packetId === 700 ? 0x92 : 0 })
+      }
+      expect(c.session.received.size).toBe(0)
+      expect(c.traffic.packetsIn[6]).toBe(4)
+    },
+  )
+
+  conversation('of PUBREL ends with one before PUBREC', (c) => {
+    c.connected()
+    const [first] = [1, 2].map((packetId) =>
+      c.receivesMessage({ topic: 'b', payload: 'y', qos: 2, packetId }),
+    )
+    if (first !== undefined) c.user.acknowledge(first)
+    c.sends('pubrec', { packetId: 1 })
+    receives(c, 'pubrel', 1, 2)
+    c.sends('pubcomp', { packetId: 1 })
+    c.closes({ code: 'protocol-error', reasonCode: 0x82 })
   })
 
   conversation('goes on behind one for an identifier that nobody has, which is counted', (c) => {
