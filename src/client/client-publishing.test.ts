@@ -106,6 +106,23 @@ describe.each(VERSIONS)('publish() in %s', (version) => {
     },
   )
 
+  it('tells the truth to all whose PUBACKs came together, though a listener ends the client at the first', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    await client.publish('a', 'before', { qos: 1 })
+    const controller = new AbortController()
+    client.on('deliverySettled', () => client.destroy())
+    const given = outcomeOf(client.publish('a', 'x', { qos: 1, signal: controller.signal }))
+    const others = ['y', 'z'].map((payload) => outcomeOf(client.publish('a', payload, { qos: 1 })))
+    await Promise.resolve()
+    controller.abort()
+    await world.settle()
+    expect(given.state).toBe('rejected')
+    expect(others.map(({ state }) => state)).toEqual(['resolved', 'resolved'])
+    expect(world.got('publish')).toHaveLength(4)
+    expect(client.state).toBe('stopped')
+  })
+
   it('allows control characters in a topic (rule 25)', async () => {
     const world = makeWorld(version)
     const client = await world.connected()
