@@ -304,7 +304,7 @@ describe.each(VERSIONS)('a URL of another kind than the port (%s)', (version) =>
     const expired = await broker(version, authority.issue({ days: [-3, -1] }))
     const proxied = await servers.listen(webSocketServer(() => {}, { answer: () => ['HTTP/1.1 401 No'] }))
     const urls = [`mqtt://127.0.0.1:${mute}`, expired.url, `ws://127.0.0.1:${proxied}`, url]
-    const client = clientOf(urls, version, { tls: trusting, connectTimeout: 200 })
+    const client = clientOf(urls, version, { tls: trusting, connectTimeout: 1_000 })
     await client.connect()
     expect(client.state).toBe('connected')
     await servers.open(1)
