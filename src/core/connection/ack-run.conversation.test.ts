@@ -100,8 +100,11 @@ describe('a run of acknowledgements', () => {
 
   conversation('ends with PUBCOMP before PUBREC', (c) => {
     c.connected()
-    publish(c, 2, 1)
-    receives(c, 'pubcomp', 1)
+    const [first] = publish(c, 2, 2) as [Delivery, Delivery]
+    receives(c, 'pubrec', 1)
+    c.sends('pubrel', { packetId: 1 })
+    receives(c, 'pubcomp', 1, 2)
+    c.settles(first)
     c.closes({ code: 'protocol-error', reasonCode: 0x82 })
   })
 
