@@ -135,14 +135,14 @@ export class Driver implements TransportReceiver {
   /** The connection was asked for something: events and output follow, soon or after this turn. */
   touched(): void {
     if (this.#pumping) return
-    if (this.connection.output.full >= FLUSH_AT && !this.#saturated) this.#flush(true)
     if (!this.#scheduled) this.#schedule()
+    if (this.connection.output.full >= FLUSH_AT && !this.#saturated) this.#flush(true)
   }
 
   /** The same for a QoS 0 publish, of which there may be millions. */
   wrote(): void {
-    if (this.connection.output.full >= FLUSH_AT && !this.#saturated && !this.#pumping) this.#flush(true)
     if (!this.#scheduled && !this.#pumping) this.#schedule()
+    if (this.connection.output.full >= FLUSH_AT && !this.#saturated && !this.#pumping) this.#flush(true)
   }
 
   /** Hands out no further events until the application had its turn, rule 29. */
@@ -232,7 +232,7 @@ export class Driver implements TransportReceiver {
     const { connection } = this
     this.#owner.handleRecords()
     while (!this.#saturated && !this.#ended) {
-      const chunk = connection.nextOutput(onlyFull)
+      const chunk = connection.nextOutput(onlyFull, this.#now)
       if (chunk === undefined) break
       this.#saturated = !this.#transport.write(chunk)
       if (this.#transport.written !== undefined) connection.handleWritten(this.#transport.written)

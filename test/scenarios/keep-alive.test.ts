@@ -107,6 +107,20 @@ describeMosquitto('a blocked event loop', 'plain', (broker) => {
   )
 })
 
+it.each(VERSIONS)(
+  '%s: a client that publishes and is answered in time has no need of PINGREQ (rule 9)',
+  async (version) => {
+    const world = makeWorld(version)
+    const client = await world.connected(FOUR)
+    for (let second = 0; second < 60; second += 2) {
+      await world.advance(2_000)
+      await client.publish('a', 'x', { qos: 1 })
+    }
+    expect(world.got('publish')).toHaveLength(30)
+    expect(world.got('pingreq')).toEqual([])
+  },
+)
+
 describe.each(VERSIONS)('a PINGRESP in %s', (version) => {
   it('that is late by 1.5 × keepAlive finds the connection closed, by the ping time-out [scenario 18]', async () => {
     const world = makeWorld(version)
