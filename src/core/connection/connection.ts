@@ -326,7 +326,7 @@ export class Connection {
   }
 
   /** A chunk to write, whose memory is the network's until `handleWritten`. `onlyFull`: if nothing can be added to it. */
-  nextOutput(onlyFull = false, now = this.#now): Uint8Array | undefined {
+  nextOutput(onlyFull = false, now: number = this.#now): Uint8Array | undefined {
     this.#now = now
     if (!onlyFull) this.#pump()
     const chunk = onlyFull ? this.#writer.buffer.takeFull() : this.#writer.buffer.take()
