@@ -75,18 +75,20 @@ export class Batch {
   /** Takes a message; what is wrong with it is a failure of its own. */
   add(message: OutgoingMessage): void {
     const index = this.#index++
+    let opened = 0
     try {
       const options = isBare(message) ? this.#defaults : this.#complete(message)
       if (options.qos) {
         // The count goes up first: the message may settle before `take` returns.
-        this.#open += 1
-        this.#take(message, options, index)
+        this.#open += opened = 1
+        this.#publisher.take(message.topic, message.payload, options, new Member(this, index))
       } else {
         this.#publisher.take(message.topic, message.payload, options, NOBODY)
         this.#qos0 = true
         this.#published += 1
       }
     } catch (error) {
+      this.#open -= opened
       // A closed client takes nothing any more: there is no point in asking the iterable for the rest.
       if (error instanceof ClosedError) throw error
       this.#fail(index, error)
@@ -140,15 +142,6 @@ export class Batch {
   }
 
   #finished: (() => void) | undefined = undefined
-
-  #take(message: OutgoingMessage, options: DeliveryOptions, index: number): void {
-    try {
-      this.#publisher.take(message.topic, message.payload, options, new Member(this, index))
-    } catch (error) {
-      this.#open -= 1
-      throw error
-    }
-  }
 
   handleSettled(index: number, error: unknown): void {
     this.#open -= 1

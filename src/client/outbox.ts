@@ -29,9 +29,13 @@ export class Outbox {
     return this.#waiters.length
   }
 
-  hasRoom({ queued }: Session, bytes = 0): boolean {
+  hasRoom(session: Session, bytes = 0): boolean {
+    return this.#waiters.length === 0 && this.#fits(session, bytes)
+  }
+
+  #fits({ queued }: Session, bytes: number): boolean {
     const { maxMessages, maxBytes } = this.#limits
-    return queued.size < maxMessages && queued.bytes + bytes <= maxBytes && this.#waiters.length === 0
+    return queued.size < maxMessages && queued.bytes + bytes <= maxBytes
   }
 
   /**
@@ -67,11 +71,8 @@ export class Outbox {
 
   /** Room was made: those that wait for it are let in, in order. */
   handleRoom(session: Session): void {
-    while (this.#waiters.length > 0) {
-      const first = this.#waiters.first as Waiter
-      const { queued } = session
-      const { maxMessages, maxBytes } = this.#limits
-      if (queued.size >= maxMessages || queued.bytes + sizeOf(first.delivery) > maxBytes) return
+    for (let first = this.#waiters.first; first !== undefined; first = this.#waiters.first) {
+      if (!this.#fits(session, sizeOf(first.delivery))) return
       this.#waiters.shift()
       first.admit()
     }

@@ -100,16 +100,14 @@ export class Publisher {
   /** Resolves when the network has taken what was written. */
   drained(): Promise<void> {
     const { driver } = this.#host
-    if (driver === undefined || !driver.saturated) return Promise.resolve()
+    if (!driver?.saturated) return Promise.resolve()
     return new Promise((resolve) => this.#draining.push(resolve))
   }
 
   /** Takes a message for an owner of its own: `publishAll`. @throws UsageError, ConnectionError, ClosedError */
   take(topic: string, payload: Payload, options: DeliveryOptions, owner: DeliveryOwner): void {
-    if (options.qos) {
-      if (options.signal !== undefined || !this.#sendAtOnce(topic, payload, options, owner))
-        this.#offer(this.#delivery(topic, payload, options, false), owner)
-    } else if (options !== NO_OPTIONS || !this.#sendPlain(this.#host.driver, topic, payload))
+    if (options.qos) this.#deliver(topic, payload, options, owner, false)
+    else if (options !== NO_OPTIONS || !this.#sendPlain(this.#host.driver, topic, payload))
       this.#writeQos0(topic, payload, options)
   }
 
@@ -127,8 +125,7 @@ export class Publisher {
   /** Whether one more message can be taken without waiting; a closed client turns it away at once. */
   get hasRoom(): boolean {
     const { driver, session, closedError } = this.#host
-    if (closedError !== undefined) return true
-    return this.#outbox.hasRoom(session) && (driver === undefined || !driver.saturated)
+    return closedError !== undefined || (!driver?.saturated && this.#outbox.hasRoom(session))
   }
 
   // What happens.
@@ -157,9 +154,7 @@ export class Publisher {
 
   /** The caller has waited too long; the exchange goes on. */
   handleOverdue(delivery: Delivery): void {
-    const owner = delivery.owner as DeliveryOwner | undefined
-    delivery.owner = undefined
-    owner?.settle(
+    this.#reject(
       delivery,
       new ConnectionError(
         'operation-timeout',
@@ -173,7 +168,7 @@ export class Publisher {
   handleFlushed(driver: Driver): void {
     this.#handedOver.handleFlushed(driver.connection.output.taken)
     if (!driver.saturated) for (const resolve of this.#draining.splice(0)) resolve()
-    if (this.#outbox.waiting > 0) this.#outbox.handleRoom(this.#host.session)
+    this.#outbox.handleRoom(this.#host.session)
   }
 
   /** The connection is gone. QoS 0 that it had not taken is lost. */
@@ -226,12 +221,12 @@ export class Publisher {
     }
     const lent = options?.payload === 'borrowed'
     this.#writeQos0(topic, payload, options, lent)
-    const sent = (): Promise<PublishResult> => (lent ? this.#untilWritten(topic) : this.handedOver(topic))
-    if (options?.signal === undefined) return sent()
-    const { signal } = options
+    const sent = lent ? this.#untilWritten(topic) : this.handedOver(topic)
+    const signal = options?.signal
+    if (signal === undefined) return sent
     const caller = new Caller(this.#events)
     caller.listen(signal, () => caller.fail(topic, signal.reason))
-    sent().then(
+    sent.then(
       (result) => caller.resolve(result),
       (error: unknown) => caller.reject(error),
     )
@@ -253,12 +248,17 @@ export class Publisher {
     return connection.output.pending > this.#options.queue.maxBytes
   }
 
-  #writeQos0(topic: string, payload: Payload, options: DeliveryOptions | undefined, lent = false): void {
-    const message = this.#message(topic, payload, options ?? NO_OPTIONS, lent)
-    options?.signal?.throwIfAborted()
+  #writeQos0(topic: string, payload: Payload, options: DeliveryOptions = NO_OPTIONS, lent = false): void {
+    const name = this.#names.encode(topic)
+    const properties = checkPublishOptions(options, this.#options.version5)
+    const bytes = payloadBytes(payload)
+    const payloadSize = typeof bytes === 'string' ? utf8Length(bytes) : bytes.length
+    const { retain = false, signal } = options
+    signal?.throwIfAborted()
     const { driver, closedError } = this.#host
     if (driver === undefined) throw closedError ?? notConnected()
     if (this.#isPiledUp(driver)) throw this.#outbox.fullError(topic, false)
+    const message = { name, payload: bytes, payloadSize, qos: 0, retain, properties, lent } as const
     driver.connection.publishQos0(message)
     driver.wrote()
   }
@@ -298,72 +298,68 @@ export class Publisher {
     const { signal, until } = options
     const lent = options.payload === 'borrowed'
     const caller = new Caller(this.#events, lent ? () => this.#untilWritten() : undefined)
-    const isPlain = signal === undefined && until === undefined && !lent
-    if (isPlain && this.#sendAtOnce(topic, payload, options, caller)) return caller.promise
-    const delivery = this.#delivery(topic, payload, options, lent)
-    this.#offer(delivery, caller)
+    const delivery = this.#deliver(topic, payload, options, caller, lent)
     if (signal !== undefined) caller.listen(signal, () => this.#abort(delivery, signal.reason))
     if (until === 'stored' && this.#options.store !== undefined) this.#untilStored.push(delivery)
     return caller.promise
   }
 
-  /** QoS 1 or 2 on a connection that nothing holds up: a Delivery and its bytes. False: it goes the long way. */
-  #sendAtOnce(topic: string, payload: Payload, options: DeliveryOptions, owner: DeliveryOwner): boolean {
-    const { driver } = this.#host
-    if (driver === undefined) return false
+  /**
+   * Takes a message of QoS 1 or 2: sends it at once when nothing holds it up, else queues it.
+   *
+   * @throws UsageError, ConnectionError, ClosedError, the signal's reason
+   */
+  #deliver(
+    topic: string,
+    payload: Payload,
+    options: DeliveryOptions,
+    owner: DeliveryOwner,
+    lent: boolean,
+  ): Delivery {
     const name = this.#names.encode(topic)
-    if (checkPublishOptions(options, this.#options.version5) !== undefined) return false
+    const { version5, operationTimeout } = this.#options
+    const properties = checkPublishOptions(options, version5)
     const bytes = payloadBytes(payload)
     const isText = typeof bytes === 'string'
     const payloadSize = isText ? utf8Length(bytes) : bytes.length
-    const size = name.bytes.length + payloadSize
-    if (payloadSize > LARGEST_AT_ONCE || !this.#outbox.hasRoom(this.#host.session, size)) return false
-    const { qos = 0, retain = false, timeout = this.#options.operationTimeout } = options
+    const { qos = 0, retain = false, timeout = operationTimeout, signal } = options
+    // What no packet can carry is refused here: when its turn came, nobody could be told.
+    publishLength(name.bytes.length, qos, publishPropertiesSize(properties, version5 !== 'no'), payloadSize)
+    signal?.throwIfAborted()
     // Not before: what is read above may be a user's code.
-    const { publishing } = driver.connection
-    if (publishing?.isFree !== true) return false
-    const message = { name, payload: bytes, payloadSize, qos, retain, properties: undefined, lent: false }
-    const delivery = new Delivery(message, driver.now, !isText)
+    const { driver, session } = this.#host
+    const hasRoom = this.#outbox.hasRoom(session, name.bytes.length + payloadSize)
+    if (driver !== undefined && hasRoom && qos !== 0 && !lent) {
+      const { now, connection } = driver
+      const { publishing } = connection
+      const sent = publishing?.sendAtOnce(
+        name,
+        bytes,
+        payloadSize,
+        qos,
+        retain,
+        properties,
+        timeout,
+        owner,
+        now,
+      )
+      if (sent !== undefined) {
+        driver.touched()
+        if (!driver.reading) this.#host.handleQueued()
+        return sent
+      }
+    }
+    const { closedError } = this.#host
+    if (closedError !== undefined) throw closedError
+    const message = { name, payload: bytes, payloadSize, qos, retain, properties, lent }
+    const delivery = new Delivery(message, this.#host.now, !lent && !isText)
     delivery.timeout = timeout
     delivery.owner = owner
-    if (!publishing.sendAtOnce(delivery, delivery.createdAt)) return false
-    driver.touched()
-    if (!driver.reading) this.#host.handleQueued()
-    return true
-  }
-
-  #delivery(topic: string, payload: Payload, options: DeliveryOptions, lent: boolean): Delivery {
-    const delivery = this.#message(topic, payload, options, lent)
-    delivery.timeout = options.timeout ?? this.#options.operationTimeout
-    const { closedError } = this.#host
-    options.signal?.throwIfAborted()
-    if (closedError !== undefined) throw closedError
-    return delivery
-  }
-
-  /** @throws UsageError */
-  #message(topic: string, payload: Payload, options: DeliveryOptions, lent: boolean): Delivery {
-    const name = this.#names.encode(topic)
-    const properties = checkPublishOptions(options, this.#options.version5)
-    const bytes = payloadBytes(payload)
-    const isText = typeof bytes === 'string'
-    const payloadSize = isText ? utf8Length(bytes) : bytes.length
-    const { qos = 0, retain = false } = options
-    const propertiesSize = publishPropertiesSize(properties, this.#options.version5 !== 'no')
-    // What no packet can carry is refused here: when its turn came, nobody could be told.
-    publishLength(name.bytes.length, qos, propertiesSize, payloadSize)
-    const message = { name, payload: bytes, payloadSize, qos, retain, properties, lent }
-    return new Delivery(message, this.#host.now, !lent && !isText)
-  }
-
-  #offer(delivery: Delivery, owner: DeliveryOwner): void {
-    const { session } = this.#host
-    delivery.owner = owner
-    if (this.#outbox.hasRoom(session, delivery.name.bytes.length + delivery.payloadSize))
-      this.#admit(delivery, delivery.createdAt)
+    if (hasRoom) this.#admit(delivery, delivery.createdAt)
     else this.#offerWhenFull(delivery, session)
     // It was not sent at once.
-    if (delivery.passing) delivery.move(this.#arena.copy(delivery.payload as Uint8Array))
+    if (delivery.passing) delivery.move(this.#arena.copy(bytes as Uint8Array))
+    return delivery
   }
 
   #offerWhenFull(delivery: Delivery, session: Session): void {
@@ -400,14 +396,7 @@ export class Publisher {
   #abort(delivery: Delivery, reason: unknown): void {
     if (delivery.owner === undefined) return
     const { driver, session } = this.#host
-    if (!this.#outbox.withdraw(delivery)) {
-      if (driver !== undefined) driver.connection.abandon(delivery)
-      else if (delivery.attempts === 0) session.settle(delivery)
-      else {
-        delivery.own()
-        delivery.abandoned = true
-      }
-    }
+    if (!this.#outbox.withdraw(delivery)) (driver?.connection ?? session).abandon(delivery)
     this.#reject(delivery, reason)
     driver?.touched()
   }
@@ -425,9 +414,6 @@ export class Publisher {
     return promise
   }
 }
-
-/** What is larger goes the long way, which looks whether a packet can carry it. */
-const LARGEST_AT_ONCE = 65_536
 
 function notConnected(): ConnectionError {
   return new ConnectionError(

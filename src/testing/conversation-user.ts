@@ -49,6 +49,22 @@ export class User {
     const { connection, session, now } = this.#c
     if (qos === 0) connection.publishQos0(message)
     else {
+      // As the client does.
+      const { name } = message
+      const sent = lent
+        ? undefined
+        : connection?.publishing?.sendAtOnce(
+            name,
+            payload,
+            payloadSize,
+            qos,
+            retain,
+            properties,
+            timeout,
+            undefined,
+            now,
+          )
+      if (sent !== undefined) return this.#do(() => {}, sent)
       const delivery = new Delivery(message, now)
       delivery.timeout = timeout
       if (connection === undefined) session.queue(delivery)

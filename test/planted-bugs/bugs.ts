@@ -65,7 +65,7 @@ const EXCHANGES: readonly PlantedBug[] = [
     name: 'identifier freed at time-out',
     why: 'the late acknowledgement is then taken for that of another message (rule 17)',
     file: PUBLISHING,
-    text: '    delivery.own()\n    delivery.abandoned = true\n',
+    text: '    this.#session.abandon(delivery)\n',
     replacement: '    this.forget(delivery)\n',
     tests: [conversation('time-outs')],
   },
@@ -229,7 +229,7 @@ const SURROUNDINGS: readonly PlantedBug[] = [
   {
     name: 'expiry not counted down',
     why: 'a message that waited offline lives longer than its publisher said [5 section 3.3.2.3.3]',
-    file: PUBLISHING,
+    file: 'src/core/connection/expiry.ts',
     text: 'return waited <= 0 ? properties : {',
     replacement: 'return waited <= Infinity ? properties : {',
     tests: [conversation('limits')],

@@ -174,10 +174,9 @@ export class Connection {
     this.publishing?.resume(now)
   }
 
-  /** Queues a message of QoS 1 or 2; it is sent at once when the window allows. */
+  /** Queues a message of QoS 1 or 2; it is sent as soon as the window allows, see `publishing.sendAtOnce`. */
   publish(delivery: Delivery, now: number): void {
     this.#now = now
-    if (this.publishing?.isFree === true && this.publishing.sendAtOnce(delivery, now)) return
     this.session.queue(delivery)
     if (this.session.queued.head === delivery) this.publishing?.pump(now)
   }

@@ -188,6 +188,25 @@ describe('a message that waits', () => {
     },
     V5,
   )
+
+  const now = { qos: 1, properties: { messageExpiryInterval: 0 } } as const
+  for (const [way, properties] of [
+    ['past the queue', {}],
+    ['by the queue', { maximumPacketSize: 100 }],
+  ] as const) {
+    conversation(
+      `with a Message Expiry Interval of 0 is rejected, and one that need not wait is sent: ${way}`,
+      (c) => {
+        const late = c.user.publish('a', '1', now)
+        c.blocks(1)
+        c.connected({ properties })
+        c.settles(late, { code: 'expired', error: { local: true } })
+        c.user.publish('a', '2', now)
+        c.sends('publish', { payload: '2', properties: { messageExpiryInterval: 0 } })
+      },
+      V5,
+    )
+  }
 })
 
 describe('bytes of the server', () => {

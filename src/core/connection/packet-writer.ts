@@ -9,7 +9,7 @@ import type { Slabs } from '../bytes/slabs.ts'
 import { encodeUtf8 } from '../bytes/utf8.ts'
 import type { Codec } from '../packets/codec.ts'
 import { PINGREQ } from '../packets/ping.ts'
-import { encodePublish, NO_PROPERTIES, publishLength, publishPropertiesSize } from '../packets/publish.ts'
+import { encodePublish, NO_PROPERTIES, publishPropertiesSize } from '../packets/publish.ts'
 import {
   type AckType,
   type AuthPacket,
@@ -52,22 +52,9 @@ export class PacketWriter {
     payload: Uint8Array | string,
     payloadSize: number,
   ): void {
-    const qos = ((flags >> 1) & 3) as QoS
-    const propertiesSize = this.#codec.hasProperties ? 0 : NO_PROPERTIES
-    const length = publishLength(topic.length, qos, propertiesSize, payloadSize)
-    encodePublish(
-      this.buffer,
-      flags,
-      length,
-      topic,
-      packetId,
-      propertiesSize,
-      undefined,
-      payload,
-      payloadSize,
-      false,
-    )
-    this.#count(qos)
+    const size = this.#codec.hasProperties ? 0 : NO_PROPERTIES
+    encodePublish(this.buffer, flags, topic, packetId, size, undefined, payload, payloadSize, false)
+    this.#count(((flags >> 1) & 3) as QoS)
   }
 
   /**
@@ -82,21 +69,9 @@ export class PacketWriter {
     properties: Properties | undefined,
   ): void {
     const { payload, payloadSize, qos, lent } = message
-    const propertiesSize = publishPropertiesSize(properties, this.#codec.hasProperties)
-    if (properties !== undefined && propertiesSize === NO_PROPERTIES) this.#traffic.propertiesLeftOut += 1
-    const length = publishLength(topic.length, qos, propertiesSize, payloadSize)
-    encodePublish(
-      this.buffer,
-      flags,
-      length,
-      topic,
-      packetId,
-      propertiesSize,
-      properties,
-      payload,
-      payloadSize,
-      lent,
-    )
+    const size = publishPropertiesSize(properties, this.#codec.hasProperties)
+    if (properties !== undefined && size === NO_PROPERTIES) this.#traffic.propertiesLeftOut += 1
+    encodePublish(this.buffer, flags, topic, packetId, size, properties, payload, payloadSize, lent)
     this.#count(qos)
     if (this.watcher === undefined) return
     this.watcher({

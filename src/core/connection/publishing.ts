@@ -11,11 +11,13 @@ import type { Codec } from '../packets/codec.ts'
 import { DUP_FLAG, RETAIN_FLAG } from '../packets/publish.ts'
 import { describeReasonCode } from '../packets/reason-codes.ts'
 import type { Properties } from '../packets/types.ts'
-import type { Delivery, OutgoingPublish } from '../session/deliveries.ts'
+import { Delivery, type OutgoingPublish } from '../session/deliveries.ts'
 import { DELIVERY_IDS } from '../session/packet-ids.ts'
 import type { Session } from '../session/session.ts'
+import type { TopicName } from '../topics/topic-names.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { DurableOutput } from './durable-output.ts'
+import { datedProperties, expiry } from './expiry.ts'
 import type { NegotiatedSettings } from './negotiated.ts'
 import type { PacketWriter } from './packet-writer.ts'
 import { PublishLimits } from './publish-limits.ts'
@@ -115,30 +117,49 @@ export class Publishing {
     return !this.#limits.exist && this.#aliases === undefined
   }
 
-  /** Whether nothing stands before, limits, records, rewrites or watches a message of QoS 1 or 2. */
-  get isFree(): boolean {
-    const { buffer, watcher } = this.#writer
-    if (!this.#isDirect || watcher !== undefined || this.#quota <= 0) return false
-    return (
-      this.#session.queued.head === undefined && this.#resend === undefined && buffer.pending < HIGH_WATER
-    )
-  }
-
-  /** While `isFree`: sends a message past the queue; false when it has to stand in it. */
-  sendAtOnce(delivery: Delivery, now: number): boolean {
-    // What may have expired, or need not be copied, goes the long way.
-    if (delivery.properties !== undefined || delivery.lent) return false
-    if (!this.#hasId(delivery) || !this.#session.begin(delivery)) return false
+  /**
+   * Sends a message of QoS 1 or 2 past the queue, if nothing stands before it, limits, records, rewrites or watches it.
+   *
+   * In one piece, what the pump does by many functions: longer than what V8 puts into a caller, so that the object of
+   * each message is made by this very code (decision 12).
+   */
+  sendAtOnce(
+    name: TopicName,
+    payload: Uint8Array | string,
+    payloadSize: number,
+    qos: 1 | 2,
+    retain: boolean,
+    properties: Properties | undefined,
+    timeout: number,
+    owner: unknown,
+    now: number,
+  ): Delivery | undefined {
+    const session = this.#session
+    const writer = this.#writer
+    const { buffer } = writer
+    if (!this.#isDirect || this.#quota <= 0 || writer.watcher !== undefined) return undefined
+    if (session.queued.head !== undefined || this.#resend !== undefined) return undefined
+    if (buffer.pending >= HIGH_WATER || session.deliveryIds >= DELIVERY_IDS) return undefined
+    if (qos === 2 && session.openQos2 >= this.#options.maxInflightQos2) return undefined
+    if (properties?.topicAlias !== undefined) return undefined
+    const message = { name, payload, payloadSize, qos, retain, properties, lent: false }
+    const delivery = new Delivery(message, now)
+    if (!session.begin(delivery)) return undefined
     this.#now = now
-    this.#enter(delivery)
-    this.#expect(delivery)
+    this.#quota -= 1
+    delivery.connection = this.#connection
     delivery.attempts = 1
-    const { name, payload, payloadSize, qos, packetId } = delivery
-    const flags = (qos << 1) | (delivery.retain ? RETAIN_FLAG : 0)
-    this.#writer.plainPublish(flags, name.bytes, packetId, payload, payloadSize)
-    const { slab, position } = this.#writer.buffer
-    if (delivery.passing) delivery.stay(slab, position - payloadSize)
-    return true
+    delivery.owner = owner
+    delivery.timeout = timeout
+    const sentAt = now - this.#deadlines.stopped
+    delivery.sentAt = sentAt
+    if (timeout > 0) this.#deadlines.delivery = Math.min(this.#deadlines.delivery, sentAt + timeout)
+    const flags = (qos << 1) | (retain ? RETAIN_FLAG : 0)
+    const { packetId } = delivery
+    if (properties === undefined) writer.plainPublish(flags, name.bytes, packetId, payload, payloadSize)
+    else writer.publish(delivery, flags, name.bytes, packetId, properties)
+    if (typeof payload !== 'string') delivery.stay(buffer.slab, buffer.position - payloadSize)
+    return delivery
   }
 
   /** Sends as much as the window and the high-water mark allow. */
@@ -223,17 +244,16 @@ export class Publishing {
     const alias = delivery.attempts === 0 && this.#aliases !== undefined
     delivery.attempts += 1
     this.#expect(delivery)
-    this.#write(delivery, flags, delivery.packetId, this.#dated(delivery), alias)
+    this.#write(delivery, flags, delivery.packetId, datedProperties(delivery, this.#now), alias)
     const { slab, position } = this.#writer.buffer
     if (delivery.passing) delivery.stay(slab, position - delivery.payloadSize)
   }
 
-  /** Nobody waits for it any more: unsent it is forgotten, sent it goes on, rule 17. */
+  /** Nobody waits for it any more, rule 17. */
   abandon(delivery: Delivery): void {
     if (delivery.state === 'settled') return
-    if (delivery.attempts === 0) return this.forget(delivery)
-    delivery.own()
-    delivery.abandoned = true
+    if (delivery.attempts === 0) this.#leave(delivery)
+    this.#session.abandon(delivery)
   }
 
   /** A delivery that was never sent is dropped, and its place in the window given back. */
@@ -294,7 +314,7 @@ export class Publishing {
 
   #bindAndSend(delivery: Delivery): boolean {
     const session = this.#session
-    const refusal = this.#expiry(delivery) ?? this.#limits.refusal(delivery)
+    const refusal = expiry(delivery, this.#now) ?? this.#limits.refusal(delivery)
     if (refusal !== undefined) {
       session.settle(delivery)
       delivery.error = refusal
@@ -302,22 +322,18 @@ export class Publishing {
       return true
     }
     if (delivery.qos === 0) return this.#sendQueuedQos0(delivery)
-    if (!this.#hasId(delivery) || !session.bind(delivery)) return false
+    if (session.deliveryIds >= DELIVERY_IDS) return false
+    if (delivery.qos === 2 && session.openQos2 >= this.#options.maxInflightQos2) return false
+    if (!session.bind(delivery)) return false
     this.#enter(delivery)
     this.#transmit(delivery)
     return true
   }
 
-  /** Whether there may be one more with an id. */
-  #hasId({ qos }: Delivery): boolean {
-    const { openQos2, deliveryIds } = this.#session
-    return deliveryIds < DELIVERY_IDS && (qos !== 2 || openQos2 < this.#options.maxInflightQos2)
-  }
-
   /** A message of QoS 0 that waited for a connection: written, it is over. */
   #sendQueuedQos0(delivery: Delivery): true {
     const flags = delivery.retain ? RETAIN_FLAG : 0
-    this.#write(delivery, flags, 0, this.#dated(delivery), this.#aliases !== undefined)
+    this.#write(delivery, flags, 0, datedProperties(delivery, this.#now), this.#aliases !== undefined)
     this.#session.settle(delivery)
     this.#report(delivery)
     return true
@@ -384,25 +400,6 @@ export class Publishing {
     delivery.sentAt = this.#now - this.#deadlines.stopped
     if (delivery.timeout === 0) return
     this.#deadlines.delivery = Math.min(this.#deadlines.delivery, delivery.sentAt + delivery.timeout)
-  }
-
-  /** The expiry interval less the time waited, 5: 3.3.2.3.3; once sent it no longer expires [5 MQTT-4.3.3-7]. */
-  #dated({ properties, createdAt }: Delivery): Properties | undefined {
-    const interval = properties?.messageExpiryInterval
-    if (interval === undefined) return properties
-    const waited = Math.floor((this.#now - createdAt) / 1_000)
-    return waited <= 0 ? properties : { ...properties, messageExpiryInterval: Math.max(1, interval - waited) }
-  }
-
-  /** Why a message that was never sent is not worth it any more, 5: 3.3.2.3.3. */
-  #expiry({ properties, createdAt, attempts, name }: Delivery): RefusedError | undefined {
-    const interval = properties?.messageExpiryInterval
-    if (interval === undefined || attempts > 0 || this.#now - createdAt < 1_000 * interval) return undefined
-    return new RefusedError(
-      'expired',
-      `the message to "${name.text}" waited longer than its Message Expiry Interval of ${interval} s`,
-      { reasonCode: 0x97, local: true },
-    )
   }
 
   #expire(now: number): void {

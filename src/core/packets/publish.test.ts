@@ -23,8 +23,7 @@ const TOPIC = utf8String('a')
 
 function chunksOf(payload: Uint8Array | string, size: number, lent: boolean): Uint8Array[] {
   const out = new OutputBuffer(new Slabs())
-  const length = publishLength(TOPIC.length, 0, NO_PROPERTIES, size)
-  encodePublish(out, 0, length, TOPIC, 0, NO_PROPERTIES, undefined, payload, size, lent)
+  encodePublish(out, 0, TOPIC, 0, NO_PROPERTIES, undefined, payload, size, lent)
   const chunks: Uint8Array[] = []
   for (let chunk = out.take(); chunk !== undefined; chunk = out.take()) chunks.push(chunk)
   return chunks
@@ -69,8 +68,7 @@ describe('a payload on its way out', () => {
     take()
     out.position = out.reserve(60_000) + 60_000
     const payload = new Uint8Array(10_000)
-    const length = publishLength(TOPIC.length, qos, NO_PROPERTIES, payload.length)
-    encodePublish(out, qos << 1, length, TOPIC, 1, NO_PROPERTIES, undefined, payload, payload.length, false)
+    encodePublish(out, qos << 1, TOPIC, 1, NO_PROPERTIES, undefined, payload, payload.length, false)
     chunks.length = 0
     take()
     expect(chunks).toEqual(expected)

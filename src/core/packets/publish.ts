@@ -29,13 +29,16 @@ const LARGE_PAYLOAD = 65_536
 /** Payloads of QoS 0, of which no copy is kept, may lie in two pieces of memory from this size on. */
 const DIVIDED_PAYLOAD = 4_096
 
+// As a method it would be looked up at each call, also in optimized code.
+const { set } = Uint8Array.prototype as { set: (this: Uint8Array, bytes: Uint8Array, at: number) => void }
+
 export const DUP_FLAG = 0x08
 export const RETAIN_FLAG = 0x01
 
-/** The length behind the fixed header. `topicSize` includes the topic's own length field. */
+/** The length behind the fixed header. `topicSize` includes the topic's own length field. @throws UsageError */
 export function publishLength(
   topicSize: number,
-  qos: QoS,
+  qos: number,
   propertiesSize: number,
   payloadSize: number,
 ): number {
@@ -61,13 +64,12 @@ export function publishPropertiesSize(properties: Properties | undefined, versio
 /**
  * @param flags the low four bits of the first byte
  * @param topic the topic's bytes behind its own length field
- * @param length from `publishLength`
  * @param lent whether the payload may be sent without a copy
+ * @throws UsageError for what no packet can carry
  */
 export function encodePublish(
   out: OutputBuffer,
   flags: number,
-  length: number,
   topic: Uint8Array,
   packetId: number,
   propertiesSize: number,
@@ -76,6 +78,7 @@ export function encodePublish(
   payloadSize: number,
   lent: boolean,
 ): void {
+  const length = publishLength(topic.length, flags & 0x06, propertiesSize, payloadSize)
   const isLent = lent && payloadSize >= LARGE_PAYLOAD
   const isDivided = payloadSize >= DIVIDED_PAYLOAD && (flags & 0x06) === 0 && out.divides
   const isApart = (isLent || isDivided) && typeof payload !== 'string'
@@ -85,7 +88,7 @@ export function encodePublish(
   bytes[at++] = 0x30 | flags
   if (length < 0x80) bytes[at++] = length
   else at = writeVariableByteInteger(bytes, at, length)
-  bytes.set(topic, at)
+  set.call(bytes, topic, at)
   at += topic.length
   if (flags & 0x06) {
     bytes[at] = packetId >>> 8
@@ -102,7 +105,7 @@ export function encodePublish(
     if (isLent) out.append(payload)
     else out.fill(payload)
   } else {
-    bytes.set(payload, at)
+    set.call(bytes, payload, at)
     out.position = at + payloadSize
   }
 }

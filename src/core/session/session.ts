@@ -159,6 +159,13 @@ export class Session {
     if (delivery === this.#suspect) this.#suspect = undefined
   }
 
+  /** Nobody waits for it any more: unsent it is forgotten, sent it goes on, rule 17. */
+  abandon(delivery: Delivery): void {
+    if (delivery.attempts === 0) return this.settle(delivery)
+    delivery.own()
+    delivery.abandoned = true
+  }
+
   /** The delivery is given up though the server may know of it: its id stays taken until the session ends. */
   giveUp(delivery: Delivery): void {
     const { packetId } = delivery

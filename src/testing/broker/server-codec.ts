@@ -14,7 +14,7 @@ import { decodeConnect, encodeConnect } from '../../core/packets/connect.ts'
 import { decodeDisconnect311, decodeDisconnect5 } from '../../core/packets/disconnect.ts'
 import { encodeDisconnect311, encodeDisconnect5 } from '../../core/packets/disconnect.ts'
 import { decodePingreq, decodePingresp, encodePingresp, PINGREQ } from '../../core/packets/ping.ts'
-import { decodePublish, encodePublish, publishLength } from '../../core/packets/publish.ts'
+import { decodePublish, encodePublish } from '../../core/packets/publish.ts'
 import { publishPropertiesSize } from '../../core/packets/publish.ts'
 import { ReceivedTopics } from '../../core/packets/received-topics.ts'
 import { decodeSuback311, decodeSuback5, decodeSubscribe } from '../../core/packets/subscribe.ts'
@@ -88,8 +88,7 @@ function writePublish(out: OutputBuffer, packet: PublishPacket, version5: boolea
   writeString(name, 0, topic)
   const flags = (packet.dup ? 8 : 0) | (qos << 1) | (packet.retain ? 1 : 0)
   const size = publishPropertiesSize(properties, version5)
-  const length = publishLength(name.length, qos, size, payload.length)
-  encodePublish(out, flags, length, name, packet.packetId, size, properties, payload, payload.length, false)
+  encodePublish(out, flags, name, packet.packetId, size, properties, payload, payload.length, false)
 }
 
 type Decoders = readonly (Decode | undefined)[]

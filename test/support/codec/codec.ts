@@ -17,7 +17,6 @@ import {
   DUP_FLAG,
   encodePublish,
   IncomingMessage,
-  publishLength,
   publishPropertiesSize,
   RETAIN_FLAG,
 } from '../../../src/core/packets/publish.ts'
@@ -89,20 +88,8 @@ function writePublish(out: OutputBuffer, packet: PublishPacket, version5: boolea
   const { qos, dup, retain, packetId, properties, payload } = packet
   const topic = utf8String(packet.topic)
   const propertiesSize = publishPropertiesSize(properties, version5)
-  const length = publishLength(topic.length, qos, propertiesSize, payload.length)
   const flags = (qos << 1) | (dup ? DUP_FLAG : 0) | (retain ? RETAIN_FLAG : 0)
-  encodePublish(
-    out,
-    flags,
-    length,
-    topic,
-    packetId,
-    propertiesSize,
-    properties,
-    payload,
-    payload.length,
-    true,
-  )
+  encodePublish(out, flags, topic, packetId, propertiesSize, properties, payload, payload.length, true)
 }
 
 /** What a server reads, by packet type number; what a client reads is in its codec. */
