@@ -4,25 +4,26 @@
 //
 //   published   options and arguments checked by name and type; topics checked and encoded once; size, queue, window and
 //               high-water mark; a delivery with all that a session must remember of it, in the order of sending;
-//               identifiers given; the earliest time-out noted; counters; the answer's kind and identifier checked; a
-//               result, or an error, for its caller
+//               identifiers given; time-outs; counters; the answer's kind and identifier checked; a result, or an error,
+//               for its caller; the memory of a payload held until its acknowledgement and until the network has it;
+//               what had to wait sent when there is room
 //   received    lengths, flags, identifiers and limits checked; topics known by a table; payloads kept by the piece;
 //               the handler called in a `try`, its promise awaited; PUBACK in the order of arrival; counters
 //
-// Not here: output memory is written again in turn, whether or not a delivery still needs it; what is queued is not sent
-// later; no time-out ever comes; no error of the network is handled, nothing is sent again; one subscription matches; no
-// acknowledgement has a reason code. It has Petrel's modes, as bare.mjs, and takes no part in the targets.
+// Not here: no error of the network is handled, nothing is sent again; one subscription matches; no acknowledgement has a
+// reason code. It has Petrel's modes, as bare.mjs, and takes no part in the targets.
 
 import { connect as dial } from 'node:net'
 import { encodeConnect, encodeSubscribe } from '../packets.mjs'
 import { rotation, slices, sliding } from '../windows.mjs'
-import { Output } from './bare.mjs'
 
 const READ_BUFFER = 262_144
 const PIECE = 65_536
 const HIGH_WATER = 262_144
 const LARGEST_PACKET = 268_435_455
 const MOST_QUEUED = 10_000
+const SLAB = 65_472
+const MOST_FREE = 32
 const TIME_OUT = 60_000
 
 const [QUEUED, PUBLISHED, RELEASED, SETTLED] = [0, 1, 2, 3]
@@ -36,12 +37,89 @@ const executor = (resolve, reject) => {
   lastReject = reject
 }
 
+/** A piece of output memory, and how many need it as it is. */
+class Slab {
+  bytes = new Uint8Array(SLAB)
+  holders = 0
+}
+
+/** Slabs that are written again when nobody holds them. */
+class Output {
+  #socket
+  #free = []
+  #start = 0
+  slab = undefined
+  bytes = undefined
+  at = 0
+
+  constructor(socket) {
+    this.#socket = socket
+    this.#renew()
+  }
+
+  flush() {
+    if (this.at === this.#start) return
+    const { slab } = this
+    slab.holders += 1
+    this.#socket.write(this.bytes.subarray(this.#start, this.at), () => this.release(slab))
+    this.#start = this.at
+  }
+
+  room(size) {
+    if (SLAB - this.at < size) this.#next()
+  }
+
+  release(slab) {
+    slab.holders -= 1
+    if (slab.holders === 0 && this.#free.length < MOST_FREE) this.#free.push(slab)
+  }
+
+  #next() {
+    this.flush()
+    this.release(this.slab)
+    this.#renew()
+  }
+
+  #renew() {
+    this.slab = this.#free.pop() ?? new Slab()
+    this.slab.holders = 1
+    this.bytes = this.slab.bytes
+    this.at = this.#start = 0
+  }
+
+  write(bytes) {
+    let done = 0
+    while (bytes.length - done > SLAB - this.at) {
+      const part = SLAB - this.at
+      this.bytes.set(new Uint8Array(bytes.buffer, bytes.byteOffset + done, part), this.at)
+      this.at += part
+      done += part
+      this.#next()
+    }
+    const rest =
+      done === 0 ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset + done, bytes.length - done)
+    this.bytes.set(rest, this.at)
+    this.at += rest.length
+  }
+
+  acknowledge(first, id) {
+    this.room(4)
+    const { bytes, at } = this
+    bytes[at] = first
+    bytes[at + 1] = 2
+    bytes[at + 2] = id >>> 8
+    bytes[at + 3] = id & 255
+    this.at = at + 4
+  }
+}
+
 class Delivery {
   type = 'delivery'
   state = QUEUED
   packetId = 0
   attempts = 0
   connection = 0
+  slab = undefined
   start = 0
   sentAt = 0
   timeout = TIME_OUT
@@ -165,6 +243,7 @@ class Flat {
   #nextId = 1
   #inFlight = 0
   #queued = 0
+  #firstQueued = undefined
   #tail = undefined
   #releasedTail = undefined
   #now = performance.now()
@@ -198,6 +277,11 @@ class Flat {
     this.#output = new Output(socket)
     this.#memory = memory
     this.#window = Math.min(window, 65_519)
+    // Where nothing is read.
+    setInterval(() => {
+      this.#now = performance.now()
+      if (this.deadline <= this.#now) this.#expire()
+    }, 1_000).unref()
   }
 
   ask(packet) {
@@ -296,6 +380,40 @@ class Flat {
     if (typeof memory !== 'string') delivery.memory = new Uint8Array(memory)
     this.#queued += 1
     this.#link(delivery)
+    this.#firstQueued ??= delivery
+  }
+
+  /** What had to wait, as far as there is room. */
+  #pump() {
+    while (
+      this.#queued > 0 &&
+      this.#inFlight < this.#window &&
+      this.#socket.writableLength <= HIGH_WATER &&
+      !this.#isClosed
+    ) {
+      const delivery = this.#firstQueued
+      this.#firstQueued = delivery.next
+      this.#queued -= 1
+      this.#transmit(delivery)
+    }
+  }
+
+  /** Callers that have waited too long are told; the exchange goes on. */
+  #expire() {
+    this.deadline = Infinity
+    for (const first of [this.head, this.releasedHead]) {
+      for (let delivery = first; delivery !== undefined; delivery = delivery.next) {
+        const due = delivery.sentAt + delivery.timeout
+        if (delivery.abandoned || delivery.state === QUEUED) continue
+        if (due > this.#now) this.deadline = Math.min(this.deadline, due)
+        else {
+          delivery.abandoned = true
+          const { owner } = delivery
+          delivery.owner = undefined
+          owner?.settle(delivery, new Error('no acknowledgement came'))
+        }
+      }
+    }
   }
 
   #link(delivery) {
@@ -322,6 +440,11 @@ class Flat {
   }
 
   #begin(delivery) {
+    this.#link(delivery)
+    this.#transmit(delivery)
+  }
+
+  #transmit(delivery) {
     let id = this.#nextId
     while (this.#underWay[id] !== undefined) id = id === 65_535 ? 1 : id + 1
     this.#nextId = id === 65_535 ? 1 : id + 1
@@ -334,12 +457,13 @@ class Flat {
     const due = delivery.sentAt + delivery.timeout
     if (due < this.deadline) this.deadline = due
     this.#inFlight += 1
-    this.#link(delivery)
     const { qos, memory, size, name } = delivery
     this.#encode(0x30 | (qos << 1) | (delivery.retain ? 1 : 0), name.bytes, id, memory, size)
     this.#messagesOut[qos] += 1
     if (typeof memory === 'string') return
-    delivery.memory = this.#output.bytes
+    delivery.memory = undefined
+    delivery.slab = this.#output.slab
+    delivery.slab.holders += 1
     delivery.start = this.#output.at - size
   }
 
@@ -395,7 +519,9 @@ class Flat {
     if (at > 0) this.#memory.copyWithin(0, at, end)
     this.#rest = end - at
     this.onTurn?.()
+    this.#pump()
     this.#output.flush()
+    if (this.deadline <= this.#now) this.#expire()
   }
 
   #packets(bytes, view) {
@@ -463,6 +589,10 @@ class Flat {
     this.#underWay[id] = undefined
     this.#inFlight -= 1
     delivery.state = SETTLED
+    if (delivery.slab !== undefined) {
+      this.#output.release(delivery.slab)
+      delivery.slab = undefined
+    }
     delivery.memory = ''
     delivery.reasonCode = reasonCode
     if (reasonCode >= 0x80) delivery.error = new Error(`refused with ${reasonCode}`)
