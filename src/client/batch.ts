@@ -80,7 +80,8 @@ export class Batch {
       const options = isBare(message) ? this.#defaults : this.#complete(message)
       if (options.qos) {
         // The count goes up first: the message may settle before `take` returns.
-        this.#open += opened = 1
+        opened = 1
+        this.#open += opened
         this.#publisher.take(message.topic, message.payload, options, new Member(this, index))
       } else {
         this.#publisher.take(message.topic, message.payload, options, NOBODY)

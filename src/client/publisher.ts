@@ -319,10 +319,10 @@ export class Publisher {
     const name = this.#names.encode(topic)
     const { version5, operationTimeout } = this.#options
     const properties = checkPublishOptions(options, version5)
+    const { qos = 0, retain = false, timeout = operationTimeout, signal } = options
     const bytes = payloadBytes(payload)
     const isText = typeof bytes === 'string'
     const payloadSize = isText ? utf8Length(bytes) : bytes.length
-    const { qos = 0, retain = false, timeout = operationTimeout, signal } = options
     // What no packet can carry is refused here: when its turn came, nobody could be told.
     publishLength(name.bytes.length, qos, publishPropertiesSize(properties, version5 !== 'no'), payloadSize)
     signal?.throwIfAborted()
