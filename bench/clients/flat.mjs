@@ -47,6 +47,7 @@ class Slab {
 class Output {
   #socket
   #free = []
+  #lent = []
   #start = 0
   slab = undefined
   bytes = undefined
@@ -59,10 +60,13 @@ class Output {
 
   flush() {
     if (this.at === this.#start) return
-    const { slab } = this
-    slab.holders += 1
-    this.#socket.write(this.bytes.subarray(this.#start, this.at), () => this.release(slab))
+    this.#socket.write(this.bytes.subarray(this.#start, this.at))
     this.#start = this.at
+    // What waits lies in the slabs that were written last: they are the network's until nothing waits.
+    if (this.#socket.writableLength > 0) {
+      this.slab.holders += 1
+      this.#lent.push(this.slab)
+    } else if (this.#lent.length > 0) for (const slab of this.#lent.splice(0)) this.release(slab)
   }
 
   room(size) {

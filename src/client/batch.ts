@@ -5,9 +5,10 @@
  * await, timer or closure is spent on a single message.
  */
 
-import { ClosedError, UsageError } from '../core/errors.ts'
+import { ClosedError } from '../core/errors.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { DeliveryOwner } from './caller.ts'
+import { checkWhole } from './option-checks.ts'
 import type { Publisher } from './publisher.ts'
 import {
   checkMessageNames,
@@ -16,9 +17,13 @@ import {
   NO_OPTIONS,
   type OutgoingMessage,
 } from './publish-options.ts'
+import type { Runtime } from './runtime.ts'
 
 export interface PublishAllOptions extends DeliveryOptions {
-  /** Messages of QoS 1 and 2 under way at once. Default: as many as the client may have in flight. */
+  /**
+   * Messages of QoS 1 and 2 under way at once; Infinity: as many as the client may have in flight. Default: 2,000, and
+   * twice as many, up to that, each time that all of them have waited for 20 ms.
+   */
   readonly window?: number | undefined
 }
 
@@ -32,11 +37,21 @@ export interface PublishAllResult {
 
 const MOST_FAILURES = 1_000
 
+/** Messages under way at first: of some 60,000, which one turn takes, each would cost five times as much. */
+const FIRST_WINDOW = 2_000
+/** ms: when no answer comes for so long, the server is far, and more must be under way to make use of the network. */
+const LONG_WAIT = 20
+
 export class Batch {
   readonly #publisher: Publisher
+  readonly #runtime: Runtime
   /** Of the call: those that were given. */
   readonly #defaults: DeliveryOptions
-  readonly #window: number
+  #window: number
+  /** What the window may grow to. */
+  readonly #largest: number
+  /** When the window was found full; ms. */
+  #fullAt = 0
   #index = 0
   #open = 0
   #published = 0
@@ -44,19 +59,11 @@ export class Batch {
   #qos0 = false
   #failures: { index: number; error: unknown }[] = []
   #wake: (() => void) | undefined = undefined
-  #hungry = false
 
-  constructor(publisher: Publisher, options: PublishAllOptions, largestWindow: number) {
-    const { window } = options
-    if (window !== undefined && !(Number.isInteger(window) && window >= 1)) {
-      throw new UsageError(
-        'invalid-option',
-        'window',
-        `expected a whole number of at least 1, got ${String(window)}`,
-      )
-    }
+  constructor(publisher: Publisher, options: PublishAllOptions, largestWindow: number, runtime: Runtime) {
+    const { window = FIRST_WINDOW, qos, retain, until, timeout, properties } = options
     this.#publisher = publisher
-    const { qos, retain, until, timeout, properties } = options
+    this.#runtime = runtime
     const given = Object.entries({
       qos: qos === 0 ? undefined : qos,
       retain,
@@ -65,7 +72,8 @@ export class Batch {
       properties,
     }).filter(([, value]) => value !== undefined)
     this.#defaults = given.length === 0 ? NO_OPTIONS : Object.fromEntries(given)
-    this.#window = Math.min(window ?? largestWindow, largestWindow)
+    this.#window = Math.min(checkWhole('window', window, 1, Infinity), largestWindow)
+    this.#largest = options.window === undefined ? largestWindow : this.#window
   }
 
   get full(): boolean {
@@ -112,22 +120,24 @@ export class Batch {
 
   /** Resolves when there may be room for more. */
   room(): Promise<void> {
+    this.#fullAt = this.#runtime.now()
     return new Promise((resolve) => {
       this.#wake = resolve
-      this.#hungry = true
     })
   }
 
   /** Whoever waits for room looks again, whether or not there is any. */
   wake(): void {
-    this.#hungry = false
     this.#wake?.()
+    this.#wake = undefined
   }
 
   /** A turn is over: whoever waits for room looks again. */
   handleTurn(): void {
-    if (!this.#hungry) return
+    if (this.#wake === undefined) return
     if (this.#open >= this.#window || (this.#open > 0 && !this.#publisher.hasRoom)) return
+    if (this.#runtime.now() - this.#fullAt >= LONG_WAIT)
+      this.#window = Math.min(2 * this.#window, this.#largest)
     this.wake()
   }
 

@@ -95,6 +95,28 @@ describe.each(VERSIONS)('publishAll() in %s', (version) => {
     expect(most).toBe(4)
   })
 
+  it('without a window has 2,000 under way, and more when the server is far', async () => {
+    const world = makeWorld(version)
+    const puback = world.broker.faults.onSend('puback')
+    puback.delay(15)
+    const client = await world.connected({ maxInflight: 6_000 })
+    const all = outcomeOf(client.publishAll(messages(30_000)))
+    const most = async (ms: number): Promise<number> => {
+      let count = 0
+      for (let round = 0; round < ms; round += 10) {
+        count = Math.max(count, client.pending.length)
+        await world.advance(10)
+      }
+      return count
+    }
+    expect(await most(60)).toBe(2_000)
+    puback.delay(50)
+    expect(await most(90)).toBe(4_000)
+    expect(await most(100)).toBe(6_000)
+    await world.advance(1_000)
+    expect(all).toMatchObject({ state: 'resolved', value: { published: 30_000 } })
+  })
+
   it('options of the call are defaults for each message', async () => {
     const world = makeWorld(version)
     const client = await world.connected()

@@ -341,7 +341,8 @@ export class Client {
   }
 
   #batch(options: PublishAllOptions): Batch {
-    const batch = new Batch(this.#parts.publisher, options, this.#parts.options.maxInflight)
+    const { publisher, engine } = this.#parts
+    const batch = new Batch(publisher, options, this.#parts.options.maxInflight, engine.resources.runtime)
     this.#parts.batches = [...this.#parts.batches, batch]
     return batch
   }

@@ -54,14 +54,14 @@ export class AckRun {
       }
       const delivery = ids.get(packetId)
       if (!(delivery instanceof Delivery) || !isDue(header, delivery)) break
-      const settled =
-        header === PUBREC
-          ? publishing.handlePubrec(packetId, 0, undefined)
-          : publishing.finish(delivery, 0, undefined)
-      if (settled === undefined) continue
-      if (last === undefined) first = settled
-      else last.next = settled
-      last = settled
+      if (header === PUBREC) {
+        publishing.release(delivery)
+        continue
+      }
+      publishing.finish(delivery, 0, undefined)
+      if (last === undefined) first = delivery
+      else last.next = delivery
+      last = delivery
     }
     if (at > position) this.#source.skip(at, header, (at - position) / SIZE)
     return first

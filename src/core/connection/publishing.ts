@@ -144,7 +144,9 @@ export class Publishing {
     if (properties?.topicAlias !== undefined) return undefined
     const message = { name, payload, payloadSize, qos, retain, properties, lent: false }
     const delivery = new Delivery(message, now)
-    if (!session.begin(delivery)) return undefined
+    const packetId = session.ids.allocate(delivery)
+    if (packetId === 0) return undefined
+    session.begin(delivery, packetId)
     this.#now = now
     this.#quota -= 1
     delivery.connection = this.#connection
@@ -155,7 +157,6 @@ export class Publishing {
     delivery.sentAt = sentAt
     if (timeout > 0) this.#deadlines.delivery = Math.min(this.#deadlines.delivery, sentAt + timeout)
     const flags = (qos << 1) | (retain ? RETAIN_FLAG : 0)
-    const { packetId } = delivery
     if (properties === undefined) writer.plainPublish(flags, name.bytes, packetId, payload, payloadSize)
     else writer.publish(delivery, flags, name.bytes, packetId, properties)
     if (typeof payload !== 'string') delivery.stay(buffer.slab, buffer.position - payloadSize)
@@ -195,14 +196,20 @@ export class Publishing {
       if (reasonCode < 0x80) this.#writer.acknowledge('pubrel', packetId, 0x92)
       return undefined
     }
+    if (delivery.state === 'published' && reasonCode >= 0x80)
+      return this.finish(delivery, reasonCode, properties)
+    this.release(delivery)
+    return undefined
+  }
+
+  /** The server has the message: PUBREL is due, also if it was sent before. */
+  release(delivery: Delivery): void {
     if (delivery.state === 'published') {
-      if (reasonCode >= 0x80) return this.finish(delivery, reasonCode, properties)
       this.#progress()
       if (delivery === this.#resend) this.#resend = delivery.next
       this.#session.release(delivery)
     }
     this.#transmit(delivery)
-    return undefined
   }
 
   /** PUBCOMP, 3.7. */

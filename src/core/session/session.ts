@@ -104,13 +104,10 @@ export class Session {
     for (const [, reception] of this.received.entries()) reception.doubtful = true
   }
 
-  /** Takes a message that is sent at once; false when there is no id to give. */
-  begin(delivery: Delivery): boolean {
-    const packetId = this.ids.allocate(delivery)
-    if (packetId === 0) return false
+  /** Takes a message that is sent at once, with an id that was given to it. */
+  begin(delivery: Delivery, packetId: number): void {
     delivery.key = this.#nextKey++
     this.#publish(delivery, packetId)
-    return true
   }
 
   /** Takes a message that is to be sent. */
