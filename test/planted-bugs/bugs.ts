@@ -31,8 +31,8 @@ const EXCHANGES: readonly PlantedBug[] = [
     name: 'settle at PUBREC',
     why: 'the caller forgets a message that the server may not have handed on: many do so at PUBREL',
     file: PUBLISHING,
-    text: 'this.#transmit(delivery)\n    return undefined',
-    replacement: 'this.#transmit(delivery)\n    return delivery',
+    text: 'this.release(delivery)\n    return undefined',
+    replacement: 'this.release(delivery)\n    return delivery',
     tests: [test('client/client-publishing')],
   },
   {
@@ -143,8 +143,8 @@ const EXCHANGES: readonly PlantedBug[] = [
     name: 'PUBREL before the release is stored',
     why: 'after a crash PUBLISH is sent for an identifier that the server has given back (rule 32)',
     file: PUBLISHING,
-    text: 'this.#transmit(delivery)\n    return undefined',
-    replacement: "this.#writer.acknowledge('pubrel', packetId, 0)\n    return undefined",
+    text: '    }\n    this.#transmit(delivery)\n',
+    replacement: "    }\n    this.#writer.acknowledge('pubrel', delivery.packetId, 0)\n",
     tests: [conversation('storing')],
   },
   {
