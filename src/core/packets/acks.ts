@@ -15,13 +15,18 @@ export const PUBREC = 0x50
 export const PUBREL = 0x62
 export const PUBCOMP = 0x70
 
-const HEADERS = { puback: PUBACK, pubrec: PUBREC, pubrel: PUBREL, pubcomp: PUBCOMP } as const
+/** By comparisons: a look-up by a name that changes is the slowest of all. */
+export function headerOf(type: AckType): number {
+  if (type === 'puback') return PUBACK
+  if (type === 'pubrec') return PUBREC
+  return type === 'pubrel' ? PUBREL : PUBCOMP
+}
 
 /** The form without reason code and properties: all there is in 3.1.1, and success in 5. Four bytes. */
 export function encodeAck(out: OutputBuffer, type: AckType, packetId: number): void {
   const at = out.reserve(4)
   const bytes = out.bytes
-  bytes[at] = HEADERS[type]
+  bytes[at] = headerOf(type)
   bytes[at + 1] = 2
   bytes[at + 2] = packetId >>> 8
   bytes[at + 3] = packetId & 0xff
@@ -39,7 +44,7 @@ export function encodeAck5(
   if (reasonCode === 0 && size === 0) return encodeAck(out, type, packetId)
   const length = size === 0 ? 3 : 3 + variableByteIntegerLength(size) + size
   let at = out.reserve(5 + length)
-  out.bytes[at++] = HEADERS[type]
+  out.bytes[at++] = headerOf(type)
   at = writeVariableByteInteger(out.bytes, at, length)
   at = writeTwoBytes(out.bytes, at, packetId)
   out.bytes[at++] = reasonCode
