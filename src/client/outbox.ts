@@ -6,7 +6,7 @@
 
 import { ConnectionError } from '../core/errors.ts'
 import { Fifo } from '../core/fifo.ts'
-import type { Delivery } from '../core/session/deliveries.ts'
+import { type Delivery, sizeOf } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
 import type { ResolvedQueue } from './connect-options.ts'
 
@@ -99,8 +99,4 @@ export class Outbox {
       { phase: 'established' },
     )
   }
-}
-
-function sizeOf({ name, payloadSize }: Delivery): number {
-  return name.bytes.length + payloadSize
 }

@@ -1,6 +1,6 @@
 /** What a session owes, counted and described. */
 
-import type { Delivery, DeliveryList } from '../core/session/deliveries.ts'
+import { bytesOf, type Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
 import type { PendingDelivery } from './events.ts'
 import type { Owed } from './statistics.ts'
@@ -19,9 +19,8 @@ export function pendingOf(
  */
 export function owedBy(session: Session, waiting: number, requests: number, unanswered: number): Owed {
   const { released, published, queued } = session
-  const sent: readonly DeliveryList[] = [released, published]
-  const unacked = sent.reduce((sum, list) => sum + list.size, 0)
-  const unackedBytes = sent.reduce((sum, list) => sum + list.bytes, 0)
+  const unacked = released.size + published.size
+  const unackedBytes = bytesOf(released) + bytesOf(published)
   return {
     incompleteOperations: unacked + queued.size + waiting + requests,
     incompleteBytes: unackedBytes + queued.bytes,

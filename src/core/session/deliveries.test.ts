@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Slabs } from '../bytes/slabs.ts'
 import { encodeTopicName } from '../topics/topic-names.ts'
-import { Delivery, DeliveryList } from './deliveries.ts'
+import { bytesOf, Delivery, DeliveryList } from './deliveries.ts'
 
 function delivery(payload: string | Uint8Array, lent = false): Delivery {
   const name = encodeTopicName('a')
@@ -12,7 +12,7 @@ function delivery(payload: string | Uint8Array, lent = false): Delivery {
 }
 
 function listOf(...payloads: string[]): DeliveryList {
-  const list = new DeliveryList()
+  const list = new DeliveryList(true)
   for (const payload of payloads) list.push(delivery(payload))
   return list
 }
@@ -31,6 +31,16 @@ describe('a list of deliveries', () => {
     const list = listOf('1', '22', '333')
     expect(payloads(list)).toEqual(['1', '22', '333'])
     expect(list).toMatchObject({ size: 3, bytes: 15 })
+  })
+
+  it('counts bytes only when it is to', () => {
+    const list = new DeliveryList()
+    for (const item of [delivery('1'), delivery('22')]) list.push(item)
+    expect(list).toMatchObject({ size: 2, bytes: 0 })
+    expect(bytesOf(list)).toBe(9)
+    list.remove(list.head as Delivery)
+    expect(list).toMatchObject({ size: 1, bytes: 0 })
+    expect(bytesOf(list)).toBe(5)
   })
 
   it.each([0, 1, 2])('lets go of number %i wherever it stands', (index) => {

@@ -30,50 +30,52 @@ export interface OutgoingPublish {
 }
 
 export class Delivery implements OutgoingPublish {
+  // First what an acknowledgement needs: it comes when the processor's cache has long forgotten the object, and fetches
+  // it line by line.
+
   /** Deliveries are pulled as events when they have settled. */
   readonly type = 'delivery' as const
+  state: DeliveryState = 'queued'
+  readonly qos: QoS
+  /** 0 until one is bound. */
+  packetId = 0
+  /** The number of the connection that it was last sent on. */
+  connection = 0
+  previous: Delivery | undefined = undefined
+  next: Delivery | undefined = undefined
+  /** The slab that the payload lies in, which is held. */
+  #slab: Slab | undefined = undefined
+  /** Whatever the owner of the machine needs to tell the caller. */
+  owner: unknown = undefined
+  /** Set when settled: how it ended. */
+  error: MqttError | undefined = undefined
+  reasonCode = 0
+  result: Properties | undefined = undefined
+  /** The journal's position after the latest record about it. */
+  recordedAt = 0
+
   readonly name: TopicName
   readonly payloadSize: number
-  readonly qos: QoS
   readonly retain: boolean
   readonly properties: Properties | undefined
   lent: boolean
   /** The payload is its caller's until `publish` returns: it is in the output by then, or is copied. */
   passing: boolean
-  /** The payload; or the slab that it lies in, which is held, and at which byte. */
+  /** The payload, unless it lies in a slab; then at which byte. */
   #memory: Uint8Array | string
-  #slab: Slab | undefined = undefined
   #start = 0
-
-  state: DeliveryState = 'queued'
-  /** 0 until one is bound. */
-  packetId = 0
   /** Names the delivery in the journal. */
   key = 0
-  /** The journal's position after the record that took it in, and after the latest one about it. */
+  /** The journal's position after the record that took it in. */
   queuedAt = 0
-  recordedAt = 0
   /** Monotonic ms: taken from the user, and last sent. */
   readonly createdAt: number
   sentAt = 0
   attempts = 0
-  /** The number of the connection that it was last sent on. */
-  connection = 0
   /** ms from the last sending until nobody waits any more; 0: no limit. */
   timeout = 0
   /** Nobody waits for the outcome any more; the exchange goes on. */
   abandoned = false
-
-  /** Set when settled: how it ended. */
-  reasonCode = 0
-  result: Properties | undefined = undefined
-  error: MqttError | undefined = undefined
-
-  /** Whatever the owner of the machine needs to tell the caller. */
-  owner: unknown = undefined
-
-  previous: Delivery | undefined = undefined
-  next: Delivery | undefined = undefined
 
   constructor(message: OutgoingPublish, now: number, passing = false) {
     this.name = message.name
@@ -131,8 +133,14 @@ export class DeliveryList {
   head: Delivery | undefined = undefined
   tail: Delivery | undefined = undefined
   size = 0
-  /** Bytes of topics and payloads. */
+  /** Of topics and payloads, if it weighs them. */
   bytes = 0
+  readonly #weighs: boolean
+
+  /** @param weighs its bytes are counted: there is a limit to them */
+  constructor(weighs = false) {
+    this.#weighs = weighs
+  }
 
   push(delivery: Delivery): void {
     delivery.previous = this.tail
@@ -141,7 +149,7 @@ export class DeliveryList {
     else this.tail.next = delivery
     this.tail = delivery
     this.size += 1
-    this.bytes += delivery.name.bytes.length + delivery.payloadSize
+    if (this.#weighs) this.bytes += sizeOf(delivery)
   }
 
   remove(delivery: Delivery): void {
@@ -152,7 +160,7 @@ export class DeliveryList {
     else next.previous = previous
     delivery.previous = delivery.next = undefined
     this.size -= 1
-    this.bytes -= delivery.name.bytes.length + delivery.payloadSize
+    if (this.#weighs) this.bytes -= sizeOf(delivery)
   }
 
   /** Puts all of `other` before what is here. */
@@ -176,4 +184,16 @@ export class DeliveryList {
       delivery = next
     }
   }
+}
+
+/** Bytes of topic and payload. */
+export function sizeOf({ name, payloadSize }: Delivery): number {
+  return name.bytes.length + payloadSize
+}
+
+/** The same of all deliveries in a list. */
+export function bytesOf(list: DeliveryList): number {
+  let bytes = 0
+  for (const delivery of list) bytes += sizeOf(delivery)
+  return bytes
 }

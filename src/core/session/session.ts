@@ -70,7 +70,7 @@ export class Session {
   #suspect: Delivery | undefined = undefined
   #strikes = 0
 
-  constructor(queued: DeliveryList = new DeliveryList()) {
+  constructor(queued: DeliveryList = new DeliveryList(true)) {
     this.queued = queued
   }
 
@@ -242,7 +242,7 @@ export class Session {
    * sent twice, or that the policy gives up, are settled with their error and returned.
    */
   succeed(policy: OnSessionLost): { session: Session; failed: Delivery[] } {
-    const again = new DeliveryList()
+    const again = new DeliveryList(true)
     const failed: Delivery[] = []
     for (const list of [this.released, this.published]) {
       for (const delivery of list) {
