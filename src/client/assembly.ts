@@ -57,7 +57,7 @@ export class Assembly implements EngineClient, PublisherHost {
   // What the publisher asks.
 
   get driver(): Driver | undefined {
-    return this.engine.isConnected ? this.engine.driver : undefined
+    return this.engine.connected
   }
 
   get session(): Session {

@@ -76,23 +76,22 @@ export class Batch {
     this.#largest = options.window === undefined ? largestWindow : this.#window
   }
 
-  get full(): boolean {
-    return this.#open >= this.#window || !this.#publisher.hasRoom
-  }
-
-  /** Takes a message; what is wrong with it is a failure of its own. */
-  add(message: OutgoingMessage): void {
-    const index = this.#index++
+  /** Takes a message, if there is room for it: else false. What is wrong with it is a failure of its own. */
+  add(message: OutgoingMessage): boolean {
+    if (this.#open >= this.#window) return false
+    const index = this.#index
     let opened = 0
     try {
       const options = isBare(message) ? this.#defaults : this.#complete(message)
-      if (options.qos) {
-        // The count goes up first: the message may settle before `take` returns.
-        opened = 1
-        this.#open += opened
-        this.#publisher.take(message.topic, message.payload, options, new Member(this, index))
-      } else {
-        this.#publisher.take(message.topic, message.payload, options, NOBODY)
+      // The count goes up first: the message may settle before `take` returns.
+      opened = options.qos ? 1 : 0
+      this.#open += opened
+      const owner = opened === 0 ? NOBODY : new Member(this, index)
+      if (!this.#publisher.take(message.topic, message.payload, options, owner)) {
+        this.#open -= opened
+        return false
+      }
+      if (opened === 0) {
         this.#qos0 = true
         this.#published += 1
       }
@@ -102,6 +101,8 @@ export class Batch {
       if (error instanceof ClosedError) throw error
       this.#fail(index, error)
     }
+    this.#index = index + 1
+    return true
   }
 
   /** The message's own options before the call's: a literal, because a spread makes a dictionary of each message. */
@@ -210,11 +211,10 @@ async function takeSync(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   for (const message of messages) {
-    while (batch.full) {
+    while (!batch.add(message)) {
       await batch.room()
       signal?.throwIfAborted()
     }
-    batch.add(message)
   }
 }
 
@@ -225,10 +225,9 @@ async function takeAsync(
 ): Promise<void> {
   for await (const message of messages) {
     signal?.throwIfAborted()
-    while (batch.full) {
+    while (!batch.add(message)) {
       await batch.room()
       signal?.throwIfAborted()
     }
-    batch.add(message)
   }
 }

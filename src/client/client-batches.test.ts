@@ -257,6 +257,37 @@ describe.each(VERSIONS)('publishAll() in %s', (version) => {
     expect(all).toMatchObject({ state: 'resolved', value: { published: 30, failed: 0 } })
   })
 
+  it('a message that waits for room keeps its place; one that is wrong is told by its own', async () => {
+    const world = makeWorld(version)
+    const { seen, handler } = texts()
+    const client = world.client({ queue: { maxMessages: 5 } })
+    const subscribed = client.subscribe('a', { qos: 2 }, handler)
+    const wrong = { topic: 'a/#', payload: 'wrong', qos: 1 } as const
+    const all = outcomeOf(client.publishAll([...messages(8), wrong, ...messages(2)]))
+    await world.settle()
+    await client.connect()
+    await subscribed
+    await world.settle()
+    const failures = [{ index: 8, error: expect.any(UsageError) as unknown }]
+    expect(all).toMatchObject({ state: 'resolved', value: { published: 10, failed: 1, failures } })
+    expect(seen).toEqual([...numbers(8), ...numbers(2)])
+  })
+
+  it('waits, too, for room that its own iterable has taken', async () => {
+    const world = makeWorld(version)
+    const client = world.client({ queue: { maxMessages: 5 } })
+    function* generate(): Generator<OutgoingMessage> {
+      for (const { payload } of messages(5)) void client.publish('b', payload, { qos: 1 })
+      yield* messages(3)
+    }
+    const all = outcomeOf(client.publishAll(generate()))
+    await world.settle()
+    expect(client.pending).toHaveLength(5)
+    await client.connect()
+    await world.settle()
+    expect(all).toMatchObject({ state: 'resolved', value: { published: 3, failed: 0 } })
+  })
+
   it('goes on over a lost connection', async () => {
     const world = makeWorld(version)
     const client = await world.connectedDurable({ reconnect: { min: 1_000, jitter: false } })
@@ -290,14 +321,14 @@ describe.each(VERSIONS)('publishAll() in %s', (version) => {
     },
   )
 
-  it('back-pressure: QoS 0 waits for a peer that does not read', async () => {
+  it.each([0, 1] as const)('back-pressure: QoS %i waits for a peer that does not read', async (qos) => {
     const world = makeWorld(version)
     const client = await world.connected({ keepAlive: 0 })
     world.link.stop()
     let taken = 0
     function* generate(): Generator<OutgoingMessage> {
       const payload = new Uint8Array(10_000)
-      for (; taken < 500; taken += 1) yield { topic: 'a', payload }
+      for (; taken < 500; taken += 1) yield { topic: 'a', payload, qos }
     }
     const all = outcomeOf(client.publishAll(generate()))
     await world.advance(1_000)

@@ -180,8 +180,7 @@ export class Client {
     const batch = this.#batch(options)
     return new WritableStream<OutgoingMessage>({
       write: async (message) => {
-        while (batch.full) await batch.room()
-        batch.add(message)
+        while (!batch.add(message)) await batch.room()
       },
       close: async () => {
         const { failures } = await batch.finish()
@@ -341,9 +340,10 @@ export class Client {
   }
 
   #batch(options: PublishAllOptions): Batch {
-    const { publisher, engine } = this.#parts
-    const batch = new Batch(publisher, options, this.#parts.options.maxInflight, engine.resources.runtime)
-    this.#parts.batches = [...this.#parts.batches, batch]
+    const parts = this.#parts
+    const { maxInflight } = parts.options
+    const batch = new Batch(parts.publisher, options, maxInflight, parts.engine.resources.runtime)
+    parts.batches = [...parts.batches, batch]
     return batch
   }
 
@@ -352,9 +352,9 @@ export class Client {
   }
 
   #connected(what: string): Driver {
-    const { driver, closedError, state } = this.#parts.engine
+    const { connected, closedError, state } = this.#parts.engine
     if (closedError !== undefined) throw closedError
-    if (driver !== undefined && state === 'connected') return driver
+    if (connected !== undefined) return connected
     throw new ConnectionError('not-connected', `${what} needs a connection, the client is ${state}`, {
       phase: 'established',
     })

@@ -139,12 +139,6 @@ export class Driver implements TransportReceiver {
     if (this.connection.output.full >= FLUSH_AT && !this.#saturated) this.#flush(true)
   }
 
-  /** The same for a QoS 0 publish, of which there may be millions. */
-  wrote(): void {
-    if (!this.#scheduled && !this.#pumping) this.#schedule()
-    if (this.connection.output.full >= FLUSH_AT && !this.#saturated && !this.#pumping) this.#flush(true)
-  }
-
   /** Hands out no further events until the application had its turn, rule 29. */
   hold(): void {
     this.#held = true

@@ -43,6 +43,8 @@ export class Engine implements OpenerHost {
 
   /** The driver of the connection that stands. */
   driver: Driver | undefined = undefined
+  /** The same while the state is `connected`: what is published goes there. */
+  connected: Driver | undefined = undefined
   /** Why nothing is taken any more. */
   closedError: MqttError | undefined = undefined
 
@@ -96,10 +98,6 @@ export class Engine implements OpenerHost {
 
   get clientId(): string {
     return this.#result?.settings.clientId ?? this.#keeper.clientId
-  }
-
-  get isConnected(): boolean {
-    return this.driver !== undefined && this.state === 'connected'
   }
 
   #isStopped(): boolean {
@@ -266,7 +264,7 @@ export class Engine implements OpenerHost {
     attempt?.handleOpened()
     this.#lifecycle.move('connected')
     // Listeners may have ended it.
-    if (!this.isConnected) return
+    if (this.connected === undefined) return
     this.#client.handleConnected(event, driver)
     driver.connection.resume(driver.now)
     driver.hold()
@@ -302,7 +300,7 @@ export class Engine implements OpenerHost {
   #handleClosed(event: Closed, driver: Driver): void {
     const { error, packet } = event
     this.#keeper.session = driver.connection.session
-    this.driver = undefined
+    this.driver = this.connected = undefined
     const cause = error ?? this.closedError ?? disconnected()
     this.#client.handleGone(driver, cause)
     if (this.#disconnecting !== undefined || this.state === 'stopped') return
@@ -387,7 +385,7 @@ export class Engine implements OpenerHost {
     const wasConnected = this.#wasConnected
     this.#wasConnected = false
     this.closedError = closed
-    this.driver = undefined
+    this.driver = this.connected = undefined
     this.#attempt = undefined
     this.#disconnecting = undefined
     this.#appointment.clear()
@@ -439,6 +437,7 @@ export class Engine implements OpenerHost {
   }
 
   #handleState(from: ClientState, to: ClientState): void {
+    this.connected = to === 'connected' ? this.driver : undefined
     this.#hold.update(to)
     this.#events.emit('state', { from, to })
   }

@@ -104,11 +104,18 @@ export class Publisher {
     return new Promise((resolve) => this.#draining.push(resolve))
   }
 
-  /** Takes a message for an owner of its own: `publishAll`. @throws UsageError, ConnectionError, ClosedError */
-  take(topic: string, payload: Payload, options: DeliveryOptions, owner: DeliveryOwner): void {
-    if (options.qos) this.#deliver(topic, payload, options, owner, false)
-    else if (options !== NO_OPTIONS || !this.#sendPlain(this.#host.driver, topic, payload))
-      this.#writeQos0(topic, payload, options)
+  /**
+   * Takes a message of `publishAll` for an owner of its own, if there is room for it: else false.
+   *
+   * @throws UsageError, ConnectionError, ClosedError
+   */
+  take(topic: string, payload: Payload, options: DeliveryOptions, owner: DeliveryOwner): boolean {
+    if (options.qos) return this.#deliver(topic, payload, options, owner, false, true) !== undefined
+    const { driver } = this.#host
+    if (options === NO_OPTIONS && !driver?.saturated && this.#sendPlain(driver, topic, payload)) return true
+    const { hasRoom } = this
+    if (hasRoom) this.#writeQos0(topic, payload, options)
+    return hasRoom
   }
 
   /**
@@ -239,7 +246,7 @@ export class Publisher {
     const name = this.#names.encode(topic)
     const bytes = payloadBytes(payload)
     driver.connection.send(name.bytes, bytes, typeof bytes === 'string' ? utf8Length(bytes) : bytes.length)
-    driver.wrote()
+    driver.touched()
     return true
   }
 
@@ -260,7 +267,7 @@ export class Publisher {
     if (this.#isPiledUp(driver)) throw this.#outbox.fullError(topic, false)
     const message = { name, payload: bytes, payloadSize, qos: 0, retain, properties, lent } as const
     driver.connection.publishQos0(message)
-    driver.wrote()
+    driver.touched()
   }
 
   /** Resolves when the network has let go of all that was written so far, or the connection is gone. */
@@ -298,7 +305,8 @@ export class Publisher {
     const { signal, until } = options
     const lent = options.payload === 'borrowed'
     const caller = new Caller(this.#events, lent ? () => this.#untilWritten() : undefined)
-    const delivery = this.#deliver(topic, payload, options, caller, lent)
+    // It is taken, unless it may wait.
+    const delivery = this.#deliver(topic, payload, options, caller, lent, false) as Delivery
     if (signal !== undefined) caller.listen(signal, () => this.#abort(delivery, signal.reason))
     if (until === 'stored' && this.#options.store !== undefined) this.#untilStored.push(delivery)
     return caller.promise
@@ -307,6 +315,7 @@ export class Publisher {
   /**
    * Takes a message of QoS 1 or 2: sends it at once when nothing holds it up, else queues it.
    *
+   * @param mayWait a message for which there is no room is left where it is: undefined
    * @throws UsageError, ConnectionError, ClosedError, the signal's reason
    */
   #deliver(
@@ -315,7 +324,8 @@ export class Publisher {
     options: DeliveryOptions,
     owner: DeliveryOwner,
     lent: boolean,
-  ): Delivery {
+    mayWait: boolean,
+  ): Delivery | undefined {
     const name = this.#names.encode(topic)
     const { version5, operationTimeout } = this.#options
     const properties = checkPublishOptions(options, version5)
@@ -327,12 +337,11 @@ export class Publisher {
     publishLength(name.bytes.length, qos, publishPropertiesSize(properties, version5 !== 'no'), payloadSize)
     signal?.throwIfAborted()
     // Not before: what is read above may be a user's code.
-    const { driver, session } = this.#host
+    const { driver, session, closedError } = this.#host
     const hasRoom = this.#outbox.hasRoom(session, name.bytes.length + payloadSize)
     if (driver !== undefined && hasRoom && qos !== 0 && !lent) {
       const { now, connection } = driver
-      const { publishing } = connection
-      const sent = publishing?.sendAtOnce(
+      const sent = connection.publishing?.sendAtOnce(
         name,
         bytes,
         payloadSize,
@@ -349,8 +358,8 @@ export class Publisher {
         return sent
       }
     }
-    const { closedError } = this.#host
     if (closedError !== undefined) throw closedError
+    if (mayWait && !this.hasRoom) return undefined
     const message = { name, payload: bytes, payloadSize, qos, retain, properties, lent }
     const delivery = new Delivery(message, this.#host.now, !lent && !isText)
     delivery.timeout = timeout

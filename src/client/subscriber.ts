@@ -28,7 +28,7 @@ import type { Subscriptions } from './subscriptions.ts'
 
 export interface SubscriberHost {
   readonly closedError: MqttError | undefined
-  readonly isConnected: boolean
+  readonly connected: Driver | undefined
 }
 
 /** One call of `subscribe`: what it holds until it is undone. */
@@ -121,7 +121,7 @@ export class Subscriber {
         this.#streams?.delete(target)
         const done = target.ready.then((subscription) => subscription.unsubscribe())
         const left = done.catch(() => {})
-        if (this.#host.isConnected) await left
+        if (this.#host.connected !== undefined) await left
       },
     })
     const { signal } = options
