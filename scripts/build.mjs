@@ -11,6 +11,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { codeOptions } from './code-options.mjs'
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)))
 
@@ -56,25 +57,7 @@ function finishDeclarations(sources) {
 }
 
 function bundle(entryPoints) {
-  return build({
-    entryPoints,
-    outdir: 'dist',
-    chunkNames: 'chunks/[name]-[hash]',
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    target: 'es2022',
-    // Names stay, so that stack traces can be read; comments and white space go, which halves the time to import.
-    minifyWhitespace: true,
-    minifySyntax: true,
-    lineLimit: 120,
-    legalComments: 'none',
-    platform: 'neutral',
-    packages: 'external',
-    external: ['node:*'],
-    metafile: true,
-    logLevel: 'warning',
-  })
+  return build({ ...codeOptions, entryPoints, outdir: 'dist', metafile: true, logLevel: 'warning' })
 }
 
 function assertWithoutNode(outputs, start) {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { codeOptions } from '../scripts/code-options.mjs'
 
 /** V8's `max_inlined_bytecode_size`. */
 const LONGEST_INLINED = 460
@@ -23,20 +24,12 @@ function lengthsOf(name: string): readonly number[] {
 }
 
 beforeAll(async () => {
-  // As scripts/build.mjs does.
   await build({
+    ...codeOptions,
     absWorkingDir: root,
     entryPoints: ['src/index.ts'],
     outdir: directory,
     outExtension: { '.js': '.mjs' },
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    target: 'es2022',
-    minifyWhitespace: true,
-    minifySyntax: true,
-    platform: 'neutral',
-    external: ['node:*', 'ws'],
     logLevel: 'silent',
   })
 })
