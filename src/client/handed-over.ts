@@ -5,12 +5,10 @@
  * pending in order: awaiting them is back-pressure.
  */
 
+import { createDeferred, type Deferred } from './deferred.ts'
 import type { PublishResult } from './publish-options.ts'
 
-interface Waiter {
-  promise: Promise<PublishResult>
-  resolve: (result: PublishResult) => void
-  reject: (error: unknown) => void
+interface Waiter extends Deferred<PublishResult> {
   /** Resolved when this many bytes of the connection were taken. */
   upTo: number
   /** Of the latest message; undefined when `publishFailed` is not to be raised. */
@@ -30,7 +28,7 @@ export class HandedOver {
 
   /** The promise for what was written up to `upTo`. */
   promise(upTo: number, topic: string | undefined): Promise<PublishResult> {
-    const current = (this.#current ??= createWaiter())
+    const current = (this.#current ??= { ...createDeferred(), upTo, topic: undefined })
     current.upTo = upTo
     if (topic !== undefined) current.topic = topic
     return current.promise
@@ -57,13 +55,4 @@ export class HandedOver {
     }
     return waiters.map(({ topic }) => topic).filter((topic) => topic !== undefined)
   }
-}
-
-function createWaiter(): Waiter {
-  const waiter = { upTo: 0, topic: undefined } as Waiter
-  waiter.promise = new Promise((resolve, reject) => {
-    waiter.resolve = resolve
-    waiter.reject = reject
-  })
-  return waiter
 }

@@ -13,6 +13,7 @@ import { optionOf5 } from './subscribe-options.ts'
 import { describeReasonCode } from '../core/packets/reason-codes.ts'
 import type { Properties, QoS, SubscriptionRequest } from '../core/packets/types.ts'
 import { hasWildcard, sharedSubscription } from '../core/topics/topic.ts'
+import { createDeferred } from './deferred.ts'
 import type { Driver } from './driver.ts'
 
 /** The server's answer to one filter. */
@@ -58,8 +59,8 @@ export class Request {
   sent = false
   /** Nobody waits any more; what a late SUBACK grants is undone. */
   abandoned = false
-  resolve!: (answers: Answers) => void
-  reject!: (error: unknown) => void
+  readonly resolve: (answers: Answers) => void
+  readonly reject: (error: unknown) => void
 
   constructor(
     kind: 'subscribe' | 'unsubscribe',
@@ -73,11 +74,11 @@ export class Request {
       kind === 'subscribe' ? this.subscriptions.map(({ filter }) => filter) : (subject as readonly string[])
     this.properties = properties
     this.timeout = timeout
-    this.answered = new Promise((resolve, reject) => {
-      this.resolve = resolve
-      this.reject = reject
-    })
-    this.answered.catch(() => {})
+    const { promise, resolve, reject } = createDeferred<Answers>()
+    this.answered = promise
+    this.resolve = resolve
+    this.reject = reject
+    promise.catch(() => {})
   }
 }
 
@@ -160,9 +161,7 @@ export class Requests {
       this.#advance()
       return undefined
     }
-    const names =
-      operation.kind === 'subscribe' ? operation.subscriptions.map(({ filter }) => filter) : operation.filters
-    names.forEach((filter, index) => {
+    filtersOf(operation).forEach((filter, index) => {
       const reasonCode = operation.reasonCodes[index] ?? 0x80
       request.answers.set(filter, { reasonCode, local: false, properties: operation.result })
     })
@@ -221,7 +220,6 @@ export class Requests {
       while (count > 1 && driver.connection.requestSize(operation) > maximumPacketSize) {
         count = Math.ceil(count / 2)
         operation = createOperation(request, rest.slice(0, count))
-        if (count === 1) break
       }
       rest = rest.slice(count)
       if (driver.connection.requestSize(operation) <= maximumPacketSize) operations.push(operation)
@@ -274,8 +272,9 @@ function localAnswer(reasonCode: number): Answer {
 
 /** All filters were refused. */
 export function allRefused(kind: 'subscribe' | 'unsubscribe', answers: Answers): RefusedError | undefined {
-  const [first, ...others] = answers.values()
-  if (first === undefined || [first, ...others].some(({ reasonCode }) => reasonCode < 0x80)) return undefined
+  const all = [...answers.values()]
+  const [first] = all
+  if (first === undefined || all.some(({ reasonCode }) => reasonCode < 0x80)) return undefined
   const { reasonCode, local, properties } = first
   const filters = [...answers.keys()].map((filter) => `"${filter}"`).join(', ')
   const what = `to ${kind} ${kind === 'subscribe' ? 'to' : 'from'} ${filters}`

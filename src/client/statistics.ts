@@ -1,6 +1,6 @@
 /** What a client, or all clients of a pool, have done and have to do. */
 
-import type { Traffic } from '../core/connection/traffic.ts'
+import { Traffic } from '../core/connection/traffic.ts'
 import { PACKET_TYPES, type PacketType } from '../core/packets/types.ts'
 
 /** By packet type. */
@@ -50,27 +50,26 @@ export interface Owed {
   readonly unackedBytes: number
 }
 
-export function snapshot(traffic: Traffic, statistics: Statistics, owed: Owed): StatisticsSnapshot {
+export function snapshot(
+  traffic: Readonly<Traffic>,
+  statistics: Readonly<Statistics>,
+  owed: Owed,
+): StatisticsSnapshot {
   return {
     ...owed,
-    bytesIn: traffic.bytesIn,
-    bytesOut: traffic.bytesOut,
+    ...statistics,
+    ...traffic,
     packetsIn: byType(traffic.packetsIn),
     packetsOut: byType(traffic.packetsOut),
     messagesIn: [...traffic.messagesIn],
     messagesOut: [...traffic.messagesOut],
-    reconnects: statistics.reconnects,
     lastRoundTrip: traffic.lastRoundTrip < 0 ? undefined : traffic.lastRoundTrip,
-    unknownAcknowledgements: traffic.unknownAcknowledgements,
-    messagesUnmatched: statistics.messagesUnmatched,
-    messagesDropped: statistics.messagesDropped,
-    propertiesLeftOut: traffic.propertiesLeftOut,
   }
 }
 
 /** The sum of several; the round trip is the first's that has one. */
 export function sum(all: readonly StatisticsSnapshot[]): StatisticsSnapshot {
-  const empty = snapshot(emptyTraffic(), new Statistics(), NOTHING_OWED)
+  const empty = snapshot(new Traffic(), new Statistics(), NOTHING_OWED)
   return all.reduce((left, right) => add(left, right) as StatisticsSnapshot, empty)
 }
 
@@ -96,18 +95,4 @@ function add(left: unknown, right: unknown): unknown {
 function byType(counts: readonly number[]): PacketCounts {
   const names = Object.keys(PACKET_TYPES) as PacketType[]
   return Object.fromEntries(names.map((name) => [name, counts[PACKET_TYPES[name]] ?? 0])) as PacketCounts
-}
-
-function emptyTraffic(): Traffic {
-  return {
-    bytesIn: 0,
-    bytesOut: 0,
-    packetsIn: [],
-    packetsOut: [],
-    messagesIn: [0, 0, 0],
-    messagesOut: [0, 0, 0],
-    unknownAcknowledgements: 0,
-    propertiesLeftOut: 0,
-    lastRoundTrip: -1,
-  }
 }
