@@ -282,10 +282,10 @@ describe.each(VERSIONS)('frames of %s', (version) => {
     })
     const texts = Array.from({ length: 20 }, (_, index) => String(index))
     peer.send(...texts.map((text) => frame(BINARY, publishOf(version, 0x30, '', text))))
-    for (let round = 0; handled.length < texts.length; round += 1) {
+    const deadline = performance.now() + 4_000
+    while (handled.length < texts.length && performance.now() < deadline) {
       finish()
       await new Promise((resolve) => setImmediate(resolve))
-      if (round > 10_000) throw new Error(`handled: ${handled.join()}`)
     }
     expect(handled).toEqual(texts)
   })
