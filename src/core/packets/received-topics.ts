@@ -129,9 +129,9 @@ function equal(topic: ReceivedTopic, view: DataView, start: number, length: numb
     return true
   }
   for (let index = 0; index + 4 < length; index += 4) {
-    if (known.getUint32(index) !== view.getUint32(start + index)) return false
+    if (known.getUint32(index, true) !== view.getUint32(start + index, true)) return false
   }
-  return known.getUint32(length - 4) === view.getUint32(start + length - 4)
+  return known.getUint32(length - 4, true) === view.getUint32(start + length - 4, true)
 }
 
 const NO_TOPIC = new ReceivedTopic('', new DataView(new ArrayBuffer(0)), 0)
