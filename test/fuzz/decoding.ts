@@ -220,7 +220,7 @@ function decodePieces(
 function keep(message: IncomingMessage, framer: Framer): IncomingMessage {
   if (!framer.kept) {
     const moved = framer.keep()
-    message.move(framer.keptMemory, moved)
+    message.move(framer.bytes.buffer, moved)
   }
   return message
 }

@@ -6,9 +6,9 @@
  *     own buffer   [ start of A ]                      [ start of D ]     a copy only where a packet is split
  *
  * A chunk is *lent*: its owner fills it again once it has been pulled empty. `keep()` copies a packet that must
- * outlive that, and in the same step as much of what is behind it as a cheap piece of memory holds. The buffer of a
- * split packet is made for that packet alone and grows with the bytes that arrive, never with the length that a header
- * claims.
+ * outlive that, and in the same step as much of what is behind it as a cheap piece of memory holds; the packets that
+ * follow are found in the copy, where they need not be kept any more. The buffer of a split packet is made for that packet
+ * alone and grows with the bytes that arrive, never with the length that a header claims.
  */
 
 import { malformed, ProtocolError } from '../errors.ts'
@@ -28,15 +28,11 @@ export class Framer {
   readonly #shortestForm: boolean
 
   #chunk: Uint8Array = EMPTY
-  /** Where the chunk lies in its memory: asking a view costs as much as the rest of what is done to keep a message. */
-  #chunkOffset = 0
   #chunkKept = true
   #position = 0
-  /** A copy of the part of the lent chunk between two positions. */
-  #copy: Uint8Array = EMPTY
-  #copyMemory: ArrayBufferLike = EMPTY.buffer
-  #copyFrom = 0
-  #copyTo = 0
+  /** While the chunk is a copy of a part of a lent one: that one, and where the part begins. */
+  #lent: Uint8Array | undefined = undefined
+  #lentFrom = 0
 
   #partial: Uint8Array = EMPTY
   #partialLength = 0
@@ -52,26 +48,25 @@ export class Framer {
 
   /** The number of bytes that wait: of a packet that has not come whole, or not been pulled. */
   get waiting(): number {
-    return this.#partialLength + this.#chunk.length - this.#position
+    const { length } = this.#lent ?? this.#chunk
+    return this.#partialLength + length - this.#lentFrom - this.#position
   }
 
   /** Takes the next chunk. The one before must have been pulled empty. */
   push(chunk: Uint8Array, kept: boolean): void {
+    this.#leaveCopy()
     if (this.#position < this.#chunk.length) {
       const rest = this.#chunk.length - this.#position
       const joined = new Uint8Array(rest + chunk.length)
       joined.set(this.#chunk.subarray(this.#position))
       joined.set(chunk, rest)
       this.#chunk = joined
-      this.#chunkOffset = 0
       this.#chunkKept = true
     } else {
       this.#chunk = plain(chunk)
-      this.#chunkOffset = chunk.byteOffset
       this.#chunkKept = kept
     }
     this.#position = 0
-    this.#dropCopy()
   }
 
   /** Moves on to the next whole packet; false when more bytes are needed. */
@@ -116,63 +111,55 @@ export class Framer {
     this.#position = position
   }
 
-  /** The memory that the packet kept last lies in: asking its bytes for it costs as much as making a view. */
-  get keptMemory(): ArrayBufferLike {
-    return this.#copyMemory
-  }
-
   /** Makes the present packet ours. Returns by how much it has moved to the front of its memory. */
   keep(): number {
     if (this.kept) return 0
+    const { bytes, start, end } = this
+    const moved = bytes.byteOffset + start
     // What is behind the packet may lie elsewhere, since `keepRest` or `push`.
-    const inChunk = this.bytes === this.#chunk
-    const offset = inChunk ? this.#chunkOffset : this.bytes.byteOffset
-    const moved = inChunk ? this.#keepInCopy() : this.#keepAlone()
+    if (bytes === this.#chunk) this.#goOnInCopy(start)
+    else this.bytes = bytes.slice(start, end)
     this.kept = true
-    this.start -= moved
-    this.end -= moved
-    return offset + moved
+    this.start = 0
+    this.end = end - start
+    return moved
   }
 
-  #keepInCopy(): number {
-    if (this.start < this.#copyFrom || this.end > this.#copyTo) {
-      this.#copyFrom = this.start
-      this.#copyTo = Math.min(this.#chunk.length, Math.max(this.end, this.start + COPIED_AT_ONCE))
-      this.#setCopy(this.#chunk.slice(this.#copyFrom, this.#copyTo))
-    }
-    this.bytes = this.#copy
-    return this.#copyFrom
+  /** Copies the lent chunk from here on, as much as is cheap, and at least the present packet. */
+  #goOnInCopy(from: number): void {
+    const chunk = this.#chunk
+    const to = Math.max(this.end, from + COPIED_AT_ONCE)
+    this.bytes = this.#chunk = chunk.slice(from, to)
+    this.#position -= from
+    this.#chunkKept = true
+    if (to >= chunk.length) return
+    this.#lent = chunk
+    this.#lentFrom = from
   }
 
-  #keepAlone(): number {
-    this.bytes = this.bytes.slice(this.start, this.end)
-    this.#dropCopy()
-    this.#copyMemory = this.bytes.buffer
-    return this.start
-  }
-
-  #setCopy(copy: Uint8Array): void {
-    this.#copy = copy
-    this.#copyMemory = copy.buffer
+  /** Goes back to the lent chunk, if what is read is a copy of a part of it. */
+  #leaveCopy(): boolean {
+    if (this.#lent === undefined) return false
+    this.#chunk = this.#lent
+    this.#chunkKept = false
+    this.#position += this.#lentFrom
+    this.#lent = undefined
+    this.#lentFrom = 0
+    return true
   }
 
   /** Makes what has not been pulled ours: for a stop in the middle of a chunk. */
   keepRest(): void {
+    this.#leaveCopy()
     if (this.#chunkKept) return
     this.#chunk = this.#chunk.slice(this.#position)
-    this.#chunkOffset = 0
     this.#position = 0
     this.#chunkKept = true
-    this.#dropCopy()
-  }
-
-  #dropCopy(): void {
-    this.#setCopy(EMPTY)
-    this.#copyFrom = this.#copyTo = 0
   }
 
   /** The chunk is empty or holds the start of a packet of `size` bytes, 0 when not known yet: put it by. */
-  #wait(size: number): false {
+  #wait(size: number): boolean {
+    if (this.#leaveCopy()) return this.next()
     const rest = this.#chunk.length - this.#position
     if (rest > 0) {
       this.#partial = new Uint8Array(Math.max(64, Math.min(size || 64, 2 * rest)))

@@ -11,7 +11,7 @@ const MANY = 200
 /** Publishes so many messages, whose identifiers are 1, 2, …. */
 function publish(c: Conversation, qos: 1 | 2, count = MANY): Delivery[] {
   const deliveries = Array.from({ length: count }, () => c.user.publish('a', 'x', { qos }))
-  for (let packetId = 1; packetId <= count; packetId++) c.sends('publish', { packetId, qos })
+  for (const { packetId } of deliveries) c.sends('publish', { packetId, qos })
   return deliveries
 }
 
@@ -71,6 +71,21 @@ describe('a run of acknowledgements', () => {
     receives(c, 'pubrel', 1, 2)
     c.sends('pubcomp', { packetId: 1 })
     c.closes({ code: 'protocol-error', reasonCode: 0x82 })
+  })
+
+  conversation('goes on where the copy ends that was made to keep a message', (c) => {
+    c.connected()
+    for (const behind of [10, 11, 12, 13]) {
+      const deliveries = publish(c, 1, 8)
+      // Of the chunk 65,536 bytes are copied, from the message on.
+      const payload = new Uint8Array(65_536 - 'b'.length - 2 - (c.is5 ? 1 : 0) - behind)
+      const message = c.packet('publish', { topic: 'b', payload, qos: 0 })
+      const ids = deliveries.map(({ packetId }) => packetId)
+      c.receivesBytes(message, ...ids.map((packetId) => c.packet('puback', { packetId })))
+      expect(c.tells('publish').payload).toEqual(payload)
+      for (const delivery of deliveries) expect(c.tells('delivery')).toBe(delivery)
+    }
+    expect(c.traffic.unknownAcknowledgements).toBe(0)
   })
 
   conversation('goes on behind one for an identifier that nobody has, which is counted', (c) => {

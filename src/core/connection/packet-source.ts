@@ -88,7 +88,7 @@ export class PacketSource {
     // One that was kept before lies in memory of its own.
     if (this.#framer.kept || message.buffer !== this.#reader.buffer) return
     const moved = this.#framer.keep()
-    message.move(this.#framer.keptMemory, moved)
+    message.move(this.#framer.bytes.buffer, moved)
   }
 
   /** Makes what has not been decoded ours, for a stop in the middle of a chunk. */
