@@ -28,7 +28,7 @@ export class HandedOver {
 
   /** The promise for what was written up to `upTo`. */
   promise(upTo: number, topic: string | undefined): Promise<PublishResult> {
-    const current = (this.#current ??= { ...createDeferred(), upTo, topic: undefined })
+    const current = (this.#current ??= createWaiter())
     current.upTo = upTo
     if (topic !== undefined) current.topic = topic
     return current.promise
@@ -55,4 +55,10 @@ export class HandedOver {
     }
     return waiters.map(({ topic }) => topic).filter((topic) => topic !== undefined)
   }
+}
+
+/** Not by a spread: every message of a flush writes to it, and what a spread has made is slow to write to. */
+function createWaiter(): Waiter {
+  const { promise, resolve, reject } = createDeferred<PublishResult>()
+  return { promise, resolve, reject, upTo: 0, topic: undefined }
 }
