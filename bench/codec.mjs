@@ -43,12 +43,10 @@ const encoders = {
   petrel: ({ version, qos }) => {
     const writer = new PacketWriter(version === 5 ? mqtt5 : mqtt311, new Slabs(), new Traffic())
     const topics = new TopicNames()
-    const message = { payload, payloadSize: payload.length, qos, retain: false, lent: false }
     return (count) => {
       for (let i = 0; i < count; i++) {
         const { bytes } = topics.encode(topic)
-        if (qos === 0) writer.plainPublish(bytes, payload, payload.length)
-        else writer.publish(message, qos << 1, bytes, (i & 0x7fff) + 1, undefined)
+        writer.plainPublish(qos << 1, bytes, (i & 0x7fff) + 1, payload, payload.length)
         if (writer.buffer.pending < CHUNK) continue
         for (let chunk = writer.buffer.take(); chunk !== undefined; chunk = writer.buffer.take())
           sum += chunk.length
