@@ -190,7 +190,7 @@ describe('a lent chunk', () => {
     expect(Math.max(...pieces.map(({ byteLength }) => byteLength))).toBe(100_000)
   })
 
-  /** A packet of 2 to 301 bytes that tells its number, or a larger one. */
+  /** A packet of 2 to 302 bytes that tells its number, or a larger one. */
   function numbered(number: number): Uint8Array {
     const length = number % 97 === 96 ? 70_000 : (number * 37) % 300
     const size = length < 0x80 ? [length] : [(length & 0x7f) | 0x80, (length >> 7) & 0x7f]
