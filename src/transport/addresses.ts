@@ -2,7 +2,7 @@
  * Addresses of names, remembered for a while: a thousand clients that reconnect to one broker ask for its name once.
  */
 
-import dns from 'node:dns'
+import type dns from 'node:dns'
 import type net from 'node:net'
 import type { Lookup } from './dial-options.ts'
 
@@ -58,8 +58,9 @@ export function usersLookup(lookup: Lookup): net.LookupFunction {
   }
 }
 
-function resolveAll(host: string): Promise<readonly dns.LookupAddress[]> {
-  return dns.promises.lookup(host, { all: true, verbatim: true })
+async function resolveAll(host: string): Promise<readonly dns.LookupAddress[]> {
+  const { lookup } = await import('node:dns/promises')
+  return lookup(host, { all: true, verbatim: true })
 }
 
 function answer(

@@ -1,5 +1,6 @@
 // The chain as a whole: one signal, one deadline, and how far it had come when that was over. Its links have tests of
 // their own.
+import { lookup } from 'node:dns'
 import net from 'node:net'
 import tls from 'node:tls'
 import { describe, expect, it } from 'vitest'
@@ -194,7 +195,6 @@ describe('a socket that breaks before the next link of the chain stands on it', 
   const raw = async (server: net.Server): Promise<{ socket: net.Socket; accepted: Promise<net.Socket> }> => {
     const accepted = new Promise<net.Socket>((resolve) => server.once('connection', resolve))
     const port = await servers.listen(server)
-    const lookup = undefined
     const to = { host: '127.0.0.1', port, noDelay: true, lookup }
     return { socket: await openSocket(to, NEVER, { phase: 'tcp' }), accepted }
   }

@@ -3,38 +3,25 @@
  *
  *     socket ─► tunnel ─► TLS ─► WebSocket       each link only where URL or options ask for it
  *
- * All links stand under one signal; the first that fails takes those before it down. Each is loaded when it is first
- * needed, so that importing the package costs no more than it must: sockets and look-ups are a quarter of it.
+ * All links stand under one signal; the first that fails takes those before it down. What Node has for them, and what
+ * few need, is loaded when it is first needed, so that importing the package costs no more than it must.
  */
 
 import type net from 'node:net'
 import { ConnectionError } from '../core/errors.ts'
+import { cachedLookup, usersLookup } from './addresses.ts'
 import { checkTarget } from './check-target.ts'
 import type { WebSocketOptions } from './dial-options.ts'
-import type * as addresses from './addresses.ts'
-import type * as tcp from './tcp.ts'
-import type { Progress, SocketTarget } from './tcp.ts'
+import { dialSocket, openSocket, type Progress, type SocketTarget, SocketTransport } from './tcp.ts'
 import type { TlsMemory } from './tls.ts'
 import type { Dial, DialTarget, Transport } from './transport.ts'
 
 /** A dialer with its own memory of addresses, certificates and TLS sessions. @param dnsTtl ms */
 export function createDial({ dnsTtl, runtime }: { dnsTtl: number; runtime: { now(): number } }): Dial {
-  let sockets: Sockets | undefined
-  let shared: Shared | undefined
-  const dial: Dial = async (target, signal) => {
-    sockets ??= await loadSockets()
-    shared ??= { lookup: sockets.cachedLookup(dnsTtl, () => runtime.now()), tls: undefined }
-    return new Dialing(target, signal, shared, sockets).run()
-  }
+  const shared: Shared = { lookup: cachedLookup(dnsTtl, () => runtime.now()), tls: undefined }
+  const dial: Dial = (target, signal) => new Dialing(target, signal, shared).run()
   dial.check = checkTarget
   return dial
-}
-
-type Sockets = typeof tcp & typeof addresses
-
-async function loadSockets(): Promise<Sockets> {
-  const [streams, names] = await Promise.all([import('./tcp.ts'), import('./addresses.ts')])
-  return { ...streams, ...names }
 }
 
 interface Shared {
@@ -57,15 +44,13 @@ class Dialing {
   readonly #options: DialTarget['options']
   readonly #signal: AbortSignal
   readonly #shared: Shared
-  readonly #sockets: Sockets
   readonly #progress: Progress = { phase: 'tcp' }
 
-  constructor({ url, options }: DialTarget, signal: AbortSignal, shared: Shared, sockets: Sockets) {
+  constructor({ url, options }: DialTarget, signal: AbortSignal, shared: Shared) {
     this.#url = url
     this.#options = options
     this.#signal = signal
     this.#shared = shared
-    this.#sockets = sockets
   }
 
   async run(): Promise<Transport> {
@@ -94,11 +79,11 @@ class Dialing {
       case 'mqtts:':
       case 'ssl:':
       case 'tls:':
-        return this.#sockets.SocketTransport.over(await this.#stream(this.#url, true))
+        return SocketTransport.over(await this.#stream(this.#url, true))
       default:
         if (this.#proxyFor(this.#url) === undefined)
-          return this.#sockets.dialSocket(this.#target(this.#url), this.#signal, this.#progress)
-        return this.#sockets.SocketTransport.over(await this.#stream(this.#url, false))
+          return dialSocket(this.#target(this.#url), this.#signal, this.#progress)
+        return SocketTransport.over(await this.#stream(this.#url, false))
     }
   }
 
@@ -118,7 +103,7 @@ class Dialing {
     const proxy = this.#proxyFor(url)
     const socket =
       proxy === undefined
-        ? await this.#sockets.openSocket(this.#target(url), this.#signal, this.#progress)
+        ? await openSocket(this.#target(url), this.#signal, this.#progress)
         : await this.#tunnel(proxy, url)
     return isSecure ? this.#secure(socket, url, 'tls') : socket
   }
@@ -132,9 +117,7 @@ class Dialing {
   async #tunnel(proxy: URL, url: URL): Promise<net.Socket> {
     this.#progress.phase = 'proxy'
     const { openTunnel } = await import('./proxy.ts')
-    const plain = await this.#sockets
-      .openSocket(this.#target(proxy), this.#signal, { phase: 'proxy' })
-      .catch(notReached)
+    const plain = await openSocket(this.#target(proxy), this.#signal, { phase: 'proxy' }).catch(notReached)
     const socket = proxy.protocol === 'https:' ? await this.#secure(plain, proxy, 'proxy') : plain
     return openTunnel(socket, proxy, { host: hostOf(url), port: portOf(url) }, this.#signal)
   }
@@ -159,7 +142,7 @@ class Dialing {
       family,
       localAddress,
       keepAlive: typeof keepAlive === 'number' ? keepAlive : keepAlive ? PROBE_AFTER : 0,
-      lookup: lookup === undefined ? this.#shared.lookup : this.#sockets.usersLookup(lookup),
+      lookup: lookup === undefined ? this.#shared.lookup : usersLookup(lookup),
     }
   }
 }

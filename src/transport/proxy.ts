@@ -7,8 +7,7 @@
 
 import net from 'node:net'
 import { ConnectionError } from '../core/errors.ts'
-import { brokenBy } from './tcp.ts'
-import { explained } from './tls-errors.ts'
+import { brokenBy, explained } from './stream-errors.ts'
 
 export interface Destination {
   readonly host: string

@@ -1,3 +1,4 @@
+import { lookup } from 'node:dns'
 import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
@@ -23,7 +24,7 @@ async function serve(host?: string): Promise<{ port: number; accepted: Promise<n
 
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20))
 const dial = (port: number, host = '127.0.0.1'): Promise<Transport> =>
-  dialSocket({ host, port, noDelay: true, lookup: undefined }, NEVER)
+  dialSocket({ host, port, noDelay: true, lookup }, NEVER)
 
 async function open(): Promise<{ transport: Transport; receiver: Receiver; peer: net.Socket }> {
   const { port, accepted } = await serve()

@@ -4,12 +4,13 @@
  * A plain socket is read through `onread` into one buffer for all sockets of the process: chunks are lent, and the
  * receiver copies what it keeps. That is up to twice as fast as 'data' events, which allocate for each chunk. What
  * TLS, a proxy or a WebSocket stands on is read by those first, so there it is 'data'.
+ *
+ * `node:net` is loaded by the first connection: its import costs a quarter of the package's.
  */
 
-import dns from 'node:dns'
-import net from 'node:net'
+import type net from 'node:net'
 import { ConnectionError, type ConnectionPhase } from '../core/errors.ts'
-import { explained } from './tls-errors.ts'
+import { brokenBy, explained } from './stream-errors.ts'
 import type { Transport, TransportReceiver } from './transport.ts'
 
 /** Made at the first connection; shared by all, since a chunk is only lent until it was handled. */
@@ -24,8 +25,7 @@ export interface TcpTarget {
   readonly host: string
   readonly port: number
   readonly noDelay: boolean
-  /** Default: the system's. */
-  readonly lookup: net.LookupFunction | undefined
+  readonly lookup: net.LookupFunction
   /** 4 or 6: only addresses of that family. */
   readonly family?: 4 | 6 | undefined
   readonly localAddress?: string | undefined
@@ -68,21 +68,16 @@ export function openSocket(
 /** Not a closure of the dialling, which would live as long as the socket. */
 function ignore(): void {}
 
-/** What has ended a socket, if anything has. */
-export function brokenBy(socket: net.Socket): Error | undefined {
-  if (!socket.destroyed && !socket.readableEnded) return undefined
-  return socket.errored ?? new Error('the other side closed the connection')
-}
-
-function connect(
+async function connect(
   target: SocketTarget,
   signal: AbortSignal,
   progress: Progress,
   onread: net.OnReadOpts | undefined,
 ): Promise<net.Socket> {
+  const { default: sockets } = await import('node:net')
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason as Error)
-    const socket = net.connect({
+    const socket = sockets.connect({
       ...settingsOf(target, progress),
       ...(onread === undefined ? {} : { onread }),
     })
@@ -115,12 +110,12 @@ function settingsOf(target: SocketTarget, progress: Progress): net.NetConnectOpt
   progress.phase = 'tcp'
   if ('path' in target) return { path: target.path }
   const { host, port, noDelay, lookup, localAddress, keepAlive = 0 } = target
-  const family = target.family ?? (localAddress === undefined ? 0 : net.isIP(localAddress))
+  const family = target.family ?? (localAddress === undefined ? 0 : localAddress.includes(':') ? 6 : 4)
   return {
     host,
     port,
     noDelay,
-    lookup: watched(ofFamily(lookup ?? dns.lookup, family), progress),
+    lookup: watched(ofFamily(lookup, family), progress),
     ...(localAddress === undefined ? {} : { localAddress }),
     ...(keepAlive === 0 ? {} : { keepAlive: true, keepAliveInitialDelay: keepAlive }),
   }

@@ -12,8 +12,7 @@ import net from 'node:net'
 import tls from 'node:tls'
 import { ConnectionError } from '../core/errors.ts'
 import type { Pem, TlsOptions } from './dial-options.ts'
-import { brokenBy } from './tcp.ts'
-import { tlsError } from './tls-errors.ts'
+import { brokenBy, tlsError } from './stream-errors.ts'
 
 export interface TlsTarget {
   readonly host: string

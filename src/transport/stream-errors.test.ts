@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { explained, tlsError } from './tls-errors.ts'
+import { explained, tlsError } from './stream-errors.ts'
 
 function errorOf(message: string, code?: string): Error {
   return Object.assign(new Error(message), code === undefined ? {} : { code })

@@ -1,10 +1,12 @@
 /**
- * Errors of TLS in words: without OpenSSL's numbers, files and lines, and with what to do about them.
+ * Why a stream ended. Errors of TLS are put into words: without OpenSSL's numbers, files and lines, and with what to do
+ * about them.
  *
  * Apart from `tls.ts`, because what the other side says of a handshake may come when that is long done: in TLS 1.3 a
  * server looks at our certificate after it.
  */
 
+import type net from 'node:net'
 import { ConnectionError } from '../core/errors.ts'
 
 type Advice = readonly [faults: RegExp, what: string, ofProxy?: string]
@@ -57,6 +59,12 @@ const ADVICE: readonly Advice[] = [
     'it may not speak TLS on this port: use http://',
   ],
 ]
+
+/** What has ended a socket, if anything has. */
+export function brokenBy(socket: net.Socket): Error | undefined {
+  if (!socket.destroyed && !socket.readableEnded) return undefined
+  return socket.errored ?? new Error('the other side closed the connection')
+}
 
 /** Of a handshake. @param phase whose certificate it is: the broker's, or a proxy's */
 export function tlsError(
