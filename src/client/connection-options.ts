@@ -9,7 +9,7 @@ export function connectionOptions(
   options: ResolvedOptions,
   codec: Codec,
   connect: ConnectPacket,
-  shared: Pick<ConnectionOptions, 'slabs' | 'topics' | 'traffic' | 'watched'>,
+  shared: Pick<ConnectionOptions, 'slabs' | 'topics' | 'traffic' | 'copy' | 'watched'>,
 ): ConnectionOptions {
   return {
     connect,

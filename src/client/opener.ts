@@ -79,6 +79,7 @@ export class Opener implements AttemptHost {
       slabs,
       topics: this.#topics,
       traffic: this.traffic,
+      copy: runtime.copy,
       watched: this.#events.has('packet'),
     })
     const connection = new Connection(codec, this.#host.session, settings, runtime.now())

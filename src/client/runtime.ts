@@ -2,8 +2,8 @@
  * The only door to the clock, to timers and to randomness. Whoever replaces it owns time: the simulator runs
  * an hour of reconnecting in milliseconds, and the same seed gives the same run.
  *
- * Two of its members differ between platforms, and the entry file passes them in: what runs after all
- * microtasks, and what runs after input that already waits. Looking for `process` or `setImmediate` here was
+ * Some of its members differ between platforms, and the entry file passes them in: what runs after all microtasks,
+ * what runs after input that already waits, and memory that need not be cleared. Looking for `process` or `setImmediate` here was
  * rejected: which platform it is, is decided in the entry files alone.
  */
 
@@ -32,6 +32,8 @@ export interface Runtime {
   setTimer(callback: () => void, delay: number): Timer
   /** Runs `callback` after all microtasks, those that they queue included, and before the loop waits for input. */
   defer(callback: () => void): void
+  /** Copies bytes into memory that begins with them, where there is a faster way than `slice`. */
+  readonly copy?: ((bytes: Uint8Array) => Uint8Array) | undefined
   /** The last resort for errors that nobody listens for. */
   report(error: unknown): void
 }
@@ -41,10 +43,12 @@ export interface Runtime {
  *
  * @param defer as `Runtime.defer`: `process.nextTick` after the microtasks, a message channel in browsers
  * @param afterPoll runs its callback once input that waits was read: `setImmediate` where there is one
+ * @param copy as `Runtime.copy`
  */
 export function createRuntime(
   defer: (callback: () => void) => void,
   afterPoll?: (callback: () => void) => void,
+  copy?: (bytes: Uint8Array) => Uint8Array,
 ): Runtime {
   return {
     now: () => performance.now(),
@@ -53,6 +57,7 @@ export function createRuntime(
     setTimer: (callback, delay) =>
       delay === Infinity ? NEVER : new PlatformTimer(callback, delay, afterPoll),
     defer,
+    copy,
     report: (error) => console.error(error),
   }
 }

@@ -188,6 +188,25 @@ describe('a lent chunk', () => {
     expect(new Set(pieces.slice(0, 3)).size).toBe(1)
     expect(new Set(pieces).size).toBe(4)
     expect(Math.max(...pieces.map(({ byteLength }) => byteLength))).toBe(100_000)
+    // No more of a fourth than the longer headers that the three might have had.
+    expect(pieces[0]?.byteLength).toBeLessThanOrEqual(3 * (20_000 + 5))
+  })
+
+  test('is copied by the platform, if that has a way of its own', () => {
+    const copies: number[] = []
+    const source = new Framer(1_000_000, true, (bytes) => {
+      copies.push(bytes.length)
+      return bytes.slice()
+    })
+    lend(source, A, B)
+    source.next()
+    source.keep()
+    expect(copies).toEqual([A.length + B.length - 2])
+    expect([source.next(), source.next()]).toEqual([true, false])
+    lend(source, A, B, C)
+    source.next()
+    source.keepRest()
+    expect(copies.slice(1)).toEqual([B.length + C.length])
   })
 
   /** A packet of 2 to 302 bytes that tells its number, or a larger one. */

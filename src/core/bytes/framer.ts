@@ -26,6 +26,7 @@ export class Framer {
 
   readonly #maximumPacketSize: number
   readonly #shortestForm: boolean
+  readonly #copy: (bytes: Uint8Array) => Uint8Array
 
   #chunk: Uint8Array = EMPTY
   #chunkKept = true
@@ -40,10 +41,16 @@ export class Framer {
   /**
    * @param maximumPacketSize in bytes, fixed header included; more is refused with 0x95
    * @param shortestForm whether a Remaining Length in a longer form than needed is malformed [5 MQTT-1.5.5-1]
+   * @param copy copies bytes into memory that begins with them, which a platform may have in a faster way
    */
-  constructor(maximumPacketSize: number, shortestForm: boolean) {
+  constructor(
+    maximumPacketSize: number,
+    shortestForm: boolean,
+    copy: (bytes: Uint8Array) => Uint8Array = copyOf,
+  ) {
     this.#maximumPacketSize = maximumPacketSize
     this.#shortestForm = shortestForm
+    this.#copy = copy
   }
 
   /** The number of bytes that wait: of a packet that has not come whole, or not been pulled. */
@@ -118,18 +125,19 @@ export class Framer {
     const moved = bytes.byteOffset + start
     // What is behind the packet may lie elsewhere, since `keepRest` or `push`.
     if (bytes === this.#chunk) this.#goOnInCopy(start)
-    else this.bytes = bytes.slice(start, end)
+    else this.bytes = this.#copy(bytes.subarray(start, end))
     this.kept = true
     this.start = 0
     this.end = end - start
     return moved
   }
 
-  /** Copies the lent chunk from here on, as much as is cheap, and at least the present packet. */
+  /** Copies the lent chunk from here on: as many packets of the present one's size as is cheap, and at least that one. */
   #goOnInCopy(from: number): void {
     const chunk = this.#chunk
-    const to = Math.max(this.end, from + COPIED_AT_ONCE)
-    this.bytes = this.#chunk = chunk.slice(from, to)
+    const size = this.end - from + LONGEST_HEADER
+    const to = Math.max(this.end, from + size * Math.floor(COPIED_AT_ONCE / size))
+    this.bytes = this.#chunk = this.#copy(chunk.subarray(from, to))
     this.#position -= from
     this.#chunkKept = true
     if (to >= chunk.length) return
@@ -152,7 +160,7 @@ export class Framer {
   keepRest(): void {
     this.#leaveCopy()
     if (this.#chunkKept) return
-    this.#chunk = this.#chunk.slice(this.#position)
+    this.#chunk = this.#copy(this.#chunk.subarray(this.#position))
     this.#position = 0
     this.#chunkKept = true
   }
@@ -250,6 +258,10 @@ export class Framer {
   }
 }
 
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return bytes.slice()
+}
+
 /** The same memory as a Uint8Array proper: `slice` of a subclass, as Node's Buffer, may be a view and no copy. */
 function plain(chunk: Uint8Array): Uint8Array {
   if (chunk.constructor === Uint8Array) return chunk
@@ -267,6 +279,9 @@ const EMPTY = new Uint8Array(0)
 
 /** The size of the packets that may be read without `next`. */
 const SHORT_ACK = 4
+
+/** The size of a fixed header whose Remaining Length has four bytes. */
+const LONGEST_HEADER = 5
 
 /** Larger pieces of memory come from the system, which takes many times as long as copying into them. */
 const COPIED_AT_ONCE = 65_536

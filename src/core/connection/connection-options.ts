@@ -19,6 +19,8 @@ export interface ConnectionOptions extends PublishingOptions {
   readonly slabs: Slabs
   readonly topics: ReceivedTopics
   readonly traffic: Traffic
+  /** Copies received bytes that are kept into memory that begins with them; default: `slice`. */
+  readonly copy?: ((bytes: Uint8Array) => Uint8Array) | undefined
   /** Whether packets are told as events from the first on. */
   readonly watched: boolean
 }

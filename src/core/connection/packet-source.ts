@@ -35,13 +35,14 @@ export class PacketSource {
       readonly maximumPacketSize: number
       readonly topics: ReceivedTopics
       readonly traffic: Traffic
+      readonly copy?: ((bytes: Uint8Array) => Uint8Array) | undefined
     },
   ) {
     this.#codec = codec
     this.#connect = options.connect
     this.#topics = options.topics
     this.#traffic = options.traffic
-    this.#framer = new Framer(options.maximumPacketSize, codec.hasProperties)
+    this.#framer = new Framer(options.maximumPacketSize, codec.hasProperties, options.copy)
   }
 
   push(chunk: Uint8Array, kept: boolean): void {
