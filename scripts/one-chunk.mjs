@@ -1,4 +1,4 @@
-// A plugin of esbuild, which makes one chunk for each set of entries that share something: seven files for what
+// A plugin of esbuild, which makes one chunk for each set of entries that share something: six files for what
 // `import 'petrel'` needs at once. A file costs half a millisecond, however short it is. So every entry, also one that is
 // loaded later, is made to import all that they share; then that is one chunk. No code runs twice or in another order, and
 // a bundler drops from it what an application does not use, as before.

@@ -55,7 +55,10 @@ export interface CommonOptions extends DialOptions {
   readonly will?: Will | undefined
   /** When to try again after a connection was lost; `false`: never. */
   readonly reconnect?: ReconnectOptions | ReconnectFunction | false | undefined
-  /** Whether the first attempt, too, is made again instead of rejecting `connect()`. Default false. */
+  /**
+   * Whether the first attempt, too, is made again instead of rejecting `connect()`. Default false. A `UsageError` rejects
+   * it in any case: of a store that keeps another client's session, or of what `credentials` returns.
+   */
   readonly retryInitialConnect?: boolean | undefined
   /**
    * When the subscriptions are sent again after a reconnect. Default `'session-lost'`: also when it may have been lost,

@@ -283,8 +283,24 @@ describe.each(VERSIONS)('a durable session over two clients in %s', (version) =>
     const first = await world.connectedDurable({ store })
     await expect(world.durable({ store }).connect()).rejects.toMatchObject({ code: 'store-in-use' })
     await first.disconnect()
-    const other = world.durable({ store, clientId: 'other' })
-    await expect(other.connect()).rejects.toMatchObject({ code: 'invalid-option', field: 'clientId' })
+    // Trying again would not heal it.
+    for (const retryInitialConnect of [false, true]) {
+      const other = world.durable({ store, clientId: 'other', retryInitialConnect })
+      await expect(other.connect()).rejects.toMatchObject({ code: 'invalid-option', field: 'clientId' })
+      expect(other.state).toBe('stopped')
+    }
     await world.durable({ store }).connect()
+  })
+
+  it('is waited for with retryInitialConnect while another client has it', async () => {
+    const world = makeWorld(version)
+    const store = memoryStore()
+    const first = await world.connectedDurable({ store })
+    const second = outcomeOf(world.durable({ store, retryInitialConnect: true }).connect())
+    await world.settle()
+    expect(second.state).toBe('pending')
+    await first.disconnect()
+    await world.advance(60_000)
+    expect(second.state).toBe('resolved')
   })
 })

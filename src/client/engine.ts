@@ -9,7 +9,7 @@
  */
 
 import type { Closed, Connected, ConnectionEvent } from '../core/connection/events.ts'
-import { ClosedError, type MqttError } from '../core/errors.ts'
+import { ClosedError, type MqttError, UsageError } from '../core/errors.ts'
 import type { DisconnectPacket } from '../core/packets/types.ts'
 import type { Session } from '../core/session/session.ts'
 import { Appointment } from './appointment.ts'
@@ -280,7 +280,7 @@ export class Engine implements OpenerHost {
     this.#attempt = undefined
     this.#appointment.clear()
     if (this.#disconnecting !== undefined) return
-    const retry = this.#everConnected || this.options.retryInitialConnect
+    const retry = this.#everConnected || (this.options.retryInitialConnect && !(error instanceof UsageError))
     const next = this.#everConnected ? this.#attempts + 1 : this.#attempts
     const delay = retry ? this.backoff.next(error, next) : 'stop'
     const { state } = this

@@ -3,8 +3,8 @@
  * an hour of reconnecting in milliseconds, and the same seed gives the same run.
  *
  * Some of its members differ between platforms, and the entry file passes them in: what runs after all microtasks,
- * what runs after input that already waits, and memory that need not be cleared. Looking for `process` or `setImmediate` here was
- * rejected: which platform it is, is decided in the entry files alone.
+ * what runs after input that already waits, and memory that need not be cleared. Looking for `process` or
+ * `setImmediate` here was rejected: which platform it is, is decided in the entry files alone.
  */
 
 /** The longest delay that the timers of the platforms know; more than that, they would fire at once. */
