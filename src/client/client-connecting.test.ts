@@ -101,6 +101,30 @@ describe.each(VERSIONS)('connect() in %s', (version) => {
     expect(connecting).toMatchObject({ state: 'resolved', value: { sessionPresent: false } })
   })
 
+  it('with retryInitialConnect rejects when credentials returns what is none, not when it throws', async () => {
+    const world = makeWorld(version)
+    const answers = [() => Promise.reject(new Error('no answer')), () => ({ username: 5 })]
+    const client = world.client({
+      retryInitialConnect: true,
+      reconnect: { min: 1_000, jitter: false },
+      credentials: () => answers.shift()?.() as Promise<undefined>,
+    })
+    const failed = collect(client, 'connectFailed')
+    const connecting = outcomeOf(client.connect())
+    await world.settle()
+    expect(connecting.state).toBe('pending')
+    await world.advance(60_000)
+    expect(connecting).toMatchObject({
+      state: 'rejected',
+      error: { code: 'invalid-option', field: 'credentials.username' },
+    })
+    expect(failed.map(({ attempt, delay }) => [attempt, delay])).toEqual([
+      [1, expect.any(Number)],
+      [2, undefined],
+    ])
+    expect([client.state, answers.length]).toEqual(['stopped', 0])
+  })
+
   it("with retryInitialConnect rejects when the policy says 'stop'", async () => {
     const world = makeWorld(version)
     const asked: number[] = []
