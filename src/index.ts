@@ -7,6 +7,7 @@ import { Client } from './client/client.ts'
 import type { ClientOptions, PoolOptions } from './client/client-options.ts'
 import { ClientPool as PoolOfPlatform, type Platform } from './client/pool.ts'
 import { createRuntime } from './client/runtime.ts'
+import { IncomingMessage } from './core/packets/publish.ts'
 import { createDial } from './transport/dial.ts'
 
 /** After all microtasks: `nextTick` alone would run before those of the present callback. */
@@ -23,6 +24,14 @@ function copy(bytes: Uint8Array): Uint8Array {
 
 const runtime = createRuntime(defer, (callback) => setImmediate(callback), copy)
 const platform: Platform = { runtime, createDial }
+
+// What `console.log` shows of a message: not how it is kept.
+Object.defineProperty(IncomingMessage.prototype, Symbol.for('nodejs.util.inspect.custom'), {
+  value(this: IncomingMessage) {
+    const { topic, payload, qos, retain, dup, packetId, properties } = this
+    return { topic, payload, qos, retain, dup, packetId, properties }
+  },
+})
 
 /** What the clients of one process share: one timer, addresses, memory, a budget of connection attempts. */
 export class ClientPool extends PoolOfPlatform {

@@ -7,8 +7,8 @@ export interface Deferred<Result> {
 }
 
 export function createDeferred<Result>(): Deferred<Result> {
-  let resolve: Deferred<Result>['resolve'] = () => {}
-  let reject: Deferred<Result>['reject'] = () => {}
+  let resolve!: Deferred<Result>['resolve']
+  let reject!: Deferred<Result>['reject']
   const promise = new Promise<Result>((res, rej) => {
     resolve = res
     reject = rej

@@ -50,7 +50,12 @@ export class Dispatcher implements HandlingOwner {
   readonly #held = new Fifo<IncomingMessage>()
   #heldBytes = 0
   /** QoS 2 messages whose ids must be recorded before a handler is called. */
-  readonly #awaitingStore = new Fifo<{ message: IncomingMessage; routes: readonly Route[]; driver: Driver }>()
+  readonly #unrecorded = new Fifo<{
+    message: IncomingMessage
+    routes: readonly Route[]
+    driver: Driver
+    recordedAt: number
+  }>()
   /** Messages of a resumed session that nobody wants yet, rule 29. */
   #unmatched: { message: IncomingMessage; driver: Driver }[] = []
   #unmatchedUntil = -Infinity
@@ -223,18 +228,16 @@ export class Dispatcher implements HandlingOwner {
   /** `ack: 'received'` at QoS 2 with a store: the id is recorded before a handler is called, rule 18. */
   #handleWhenStored(message: IncomingMessage, routes: readonly Route[], driver: Driver): void {
     driver.connection.keep(message)
-    this.#awaitingStore.push({ message, routes, driver })
+    const recordedAt = driver.connection.session.receivedAt
+    this.#unrecorded.push({ message, routes, driver, recordedAt })
   }
 
   /** Records are durable: messages that waited for that are handed over. */
   handleStored(upTo: number): void {
-    for (let next = this.#awaitingStore.first; next !== undefined; next = this.#awaitingStore.first) {
-      const { message, routes, driver } = next
-      // Asked for anew: a store that was opened again counts from the beginning.
-      const reception = this.#host.session.received.get(message.packetId)
-      if (reception?.message === message.place && reception.recordedAt > upTo) return
-      this.#awaitingStore.shift()
-      this.#handleNow(message, routes, driver)
+    for (let next = this.#unrecorded.first; next !== undefined; next = this.#unrecorded.first) {
+      if (next.recordedAt > upTo) return
+      this.#unrecorded.shift()
+      this.#handleNow(next.message, next.routes, next.driver)
     }
   }
 
@@ -435,6 +438,6 @@ export class Dispatcher implements HandlingOwner {
    * for one that the application has.
    */
   #giveBack({ qos, packetId, place }: IncomingMessage): void {
-    if (qos === 2) this.#host.session.giveBack(packetId, place)
+    if (qos === 2) this.#host.session.received.giveBack(packetId, place)
   }
 }

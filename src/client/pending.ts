@@ -7,10 +7,10 @@ import type { Owed } from './statistics.ts'
 
 /** In the order in which they would be sent. */
 export function pendingOf(
-  { released, published, queued }: Session,
+  session: Session,
   describe: (delivery: Delivery) => PendingDelivery,
 ): readonly PendingDelivery[] {
-  return [...released, ...published, ...queued].map(describe)
+  return [...session.deliveries()].map(describe)
 }
 
 /**

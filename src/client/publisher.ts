@@ -207,8 +207,7 @@ export class Publisher {
    * @param stored settles when that is sure; those that the store did not take have got its error then
    */
   handleClosed(error: MqttError, ofSession: MqttError, stored: Promise<void> | undefined): void {
-    const { released, published, queued } = this.#host.session
-    const deliveries = [...released, ...published, ...queued]
+    const deliveries = [...this.#host.session.deliveries()]
     const tell = (): void => {
       for (const delivery of deliveries) this.#reject(delivery, ofSession)
       this.#untilStored.filter(({ owner }) => owner !== undefined)

@@ -27,6 +27,8 @@ export class SessionKeeper implements RecorderHost {
   readonly #runtime: Runtime
   readonly #host: KeeperHost
   #recorder: Recorder | undefined = undefined
+  /** The last one: the next goes on from it. */
+  #journal: Journal | undefined = undefined
   #opening: Promise<void> | undefined = undefined
   /** A store is opened again only when it was closed. */
   #closing: Promise<void> = Promise.resolve()
@@ -81,7 +83,8 @@ export class SessionKeeper implements RecorderHost {
       throw error
     }
     this.#adopt(restored)
-    this.session.attach(new Journal(clockOffset, (journal) => this.session.record(journal)))
+    this.#journal = new Journal(clockOffset, (journal) => this.session.record(journal), this.#journal)
+    this.session.attach(this.#journal)
     this.#recorder = new Recorder(store, this)
     this.#recorder.flush()
   }
@@ -125,7 +128,7 @@ export class SessionKeeper implements RecorderHost {
   async #close(): Promise<void> {
     const recorder = this.#recorder
     this.#recorder = undefined
-    await recorder?.close().finally(() => this.session.detach())
+    await recorder?.close().finally(() => (this.session.journal = undefined))
   }
 
   /**

@@ -6,9 +6,11 @@
 export class Fifo<Item> {
   #items: (Item | undefined)[] = []
   #head = 0
+  // Asked before each packet: not worked out then.
+  #length = 0
 
   get length(): number {
-    return this.#items.length - this.#head
+    return this.#length
   }
 
   get first(): Item | undefined {
@@ -17,22 +19,25 @@ export class Fifo<Item> {
 
   push(item: Item): void {
     this.#items.push(item)
+    this.#length += 1
   }
 
   shift(): Item | undefined {
     const head = this.#head
     const item = this.#items[head]
-    if (head === this.#items.length) return undefined
+    if (this.#length === 0) return undefined
     this.#items[head] = undefined
     this.#head = head + 1
-    if (this.#head === this.#items.length) this.clear()
-    else if (this.#head >= GAP && 2 * this.#head > this.#items.length) this.#close()
+    this.#length -= 1
+    if (this.#length === 0) this.clear()
+    else if (head >= GAP && head >= this.#length) this.#hold(this.drain())
     return item
   }
 
   clear(): void {
     this.#items.length = 0
     this.#head = 0
+    this.#length = 0
   }
 
   /** Takes them all. */
@@ -44,12 +49,12 @@ export class Fifo<Item> {
 
   /** Keeps those that fit. */
   filter(fits: (item: Item) => boolean): void {
-    this.#items = this.drain().filter(fits)
+    this.#hold(this.drain().filter(fits))
   }
 
-  #close(): void {
-    this.#items = this.#items.slice(this.#head)
-    this.#head = 0
+  #hold(items: Item[]): void {
+    this.#items = items
+    this.#length = items.length
   }
 }
 

@@ -75,7 +75,7 @@ export class ConversationStore {
       throw new Error(`PUBREL ${packet.packetId} left before its record was stored`)
     }
     if ((type === 'pubrec' || type === 'pubcomp') && packet.reasonCode === 0) {
-      const known = this.restore().received.get(packet.packetId) !== undefined
+      const known = this.restore().received.latest(packet.packetId) !== 0
       if (known === (type === 'pubrec')) return
       throw new Error(`${type.toUpperCase()} ${packet.packetId} left before its record was stored`)
     }

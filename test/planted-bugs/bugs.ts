@@ -73,7 +73,7 @@ const EXCHANGES: readonly PlantedBug[] = [
     name: 'identifier reused while open',
     why: 'two messages with one identifier: one acknowledgement settles both, or the wrong one (rule 19)',
     file: 'src/core/session/packet-ids.ts',
-    text: '    if (slots[id & 0xff] !== undefined) return false\n',
+    text: '    if (page[id & 0xff] !== undefined) return false\n',
     replacement: '',
     tests: [test('core/session/packet-ids')],
   },
@@ -81,10 +81,10 @@ const EXCHANGES: readonly PlantedBug[] = [
     name: 'received identifiers lost on reconnect',
     why: 'a QoS 2 message that the server repeats on the next connection is handed over twice (rule 18)',
     file: RECEIVING,
-    text: '    this.#connection = parts.connection\n',
+    text: '    this.#earlier = this.#pubrecs.arrived\n',
     replacement:
-      '    this.#connection = parts.connection\n' +
-      '    for (const [id] of parts.session.received.entries()) parts.session.received.delete(id)\n',
+      '    this.#earlier = this.#pubrecs.arrived\n' +
+      '    for (let id = 1; id <= 65_535; id++) parts.session.received.end(id)\n',
     tests: [conversation('receiving')],
   },
   {
@@ -119,7 +119,7 @@ const EXCHANGES: readonly PlantedBug[] = [
     name: 'PUBREC before the store',
     why: 'when PUBREC is lost and the process dies, a message that was handled is handed over again (rule 32)',
     file: RECEIVING,
-    text: "this.#durable.send({ type: 'pubrec', packetId, reasonCode }, reception.recordedAt)",
+    text: "this.#durable.send({ type: 'pubrec', packetId, reasonCode }, isRefused ? 0 : this.#session.receivedAt)",
     replacement: "this.#writer.acknowledge('pubrec', packetId, reasonCode)",
     tests: [conversation('storing')],
   },
@@ -127,16 +127,18 @@ const EXCHANGES: readonly PlantedBug[] = [
     name: 'PUBCOMP before the removal is stored',
     why: 'after a crash the next message of the same identifier is taken for a repeated one and lost (rule 32)',
     file: RECEIVING,
-    text: 'this.#pubcomp(packetId, 0)',
-    replacement: "this.#writer.acknowledge('pubcomp', packetId, 0)",
+    text: 'this.#pubcomp(packetId, number === 0 ? 0x92 : 0)',
+    replacement:
+      "if (number > 0) this.#writer.acknowledge('pubcomp', packetId, 0)\n    else this.#pubcomp(packetId, 0x92)",
     tests: [conversation('storing')],
   },
   {
     name: 'PUBCOMP before the removal is stored, when PUBREL comes once more',
     why: 'as before: the identifier is unknown in memory, and still recorded (rule 32)',
     file: RECEIVING,
-    text: 'return this.#pubcomp(packetId, 0x92)',
-    replacement: "return this.#writer.acknowledge('pubcomp', packetId, 0x92)",
+    text: 'this.#pubcomp(packetId, number === 0 ? 0x92 : 0)',
+    replacement:
+      "if (number === 0) this.#writer.acknowledge('pubcomp', packetId, 0x92)\n    else this.#pubcomp(packetId, 0)",
     tests: [conversation('storing')],
   },
   {
@@ -169,8 +171,9 @@ const EXCHANGES: readonly PlantedBug[] = [
     name: 'acknowledgement sent for an old connection',
     why: 'a QoS 1 message is acknowledged that the server has not sent on this connection (rule 20)',
     file: RECEIVING,
-    text: 'if (isConnected && message.connection === this.#connection) {',
-    replacement: 'if (isConnected) {',
+    text: '    this.#pubacks = this.#session.pubacks.restart()\n',
+    replacement:
+      '    this.#session.pubacks.arrived = 0\n    this.#pubacks = this.#session.pubacks.restart()\n',
     tests: [test('client/client-acknowledging')],
     also: [
       {
@@ -186,8 +189,9 @@ const EXCHANGES: readonly PlantedBug[] = [
     name: 'late PUBREC takes a place in the new line',
     why: 'places belong to a connection: another message is acknowledged early, or never (rule 20)',
     file: RECEIVING,
-    text: 'if (isConnected && reception.connection === this.#connection) {',
-    replacement: 'if (isConnected) {',
+    text: '    this.#pubrecs = this.#session.pubrecs.restart()\n',
+    replacement:
+      '    this.#session.pubrecs.arrived = 0\n    this.#pubrecs = this.#session.pubrecs.restart()\n',
     tests: [conversation('receiving')],
   },
 ]

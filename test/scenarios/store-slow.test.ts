@@ -46,8 +46,8 @@ describe.each(VERSIONS)('a slow store in %s', (version) => {
         deliveriesOf(world).find(({ packetId }) => packetId === id)
       if (packet.type === 'publish') return find(packet.packetId)?.name.text === packet.topic
       if (packet.type === 'pubrel') return find(packet.packetId)?.state === 'released'
-      if (packet.type === 'pubrec') return session.received.get(packet.packetId) !== undefined
-      if (packet.type === 'pubcomp') return session.received.get(packet.packetId) === undefined
+      if (packet.type === 'pubrec') return session.received.latest(packet.packetId) !== 0
+      if (packet.type === 'pubcomp') return session.received.latest(packet.packetId) === 0
       return undefined
     }
     const world = slowWorld(version, {

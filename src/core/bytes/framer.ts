@@ -95,7 +95,8 @@ export class Framer {
     const size = headerSize + length
     if (size > this.#maximumPacketSize) throw this.#tooLarge(size)
     if (available < size) return this.#wait(size)
-    this.bytes = chunk
+    // Asked first: the collector notes each store of a new object into an old one.
+    if (this.bytes !== chunk) this.bytes = chunk
     this.kept = this.#chunkKept
     this.header = chunk[from] as number
     this.start = from + headerSize

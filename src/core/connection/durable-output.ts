@@ -31,10 +31,6 @@ export class DurableOutput {
     this.#send = send
   }
 
-  get waiting(): number {
-    return this.#waiting.length
-  }
-
   /** Without a journal nothing is recorded: what is due may be sent without asking here. */
   get isIdle(): boolean {
     return this.#journal === undefined

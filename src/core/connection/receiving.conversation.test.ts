@@ -262,21 +262,6 @@ describe('QoS 2', () => {
     c.receives('pubrel', { packetId: 1 })
     c.closes({ code: 'protocol-error', reasonCode: 0x82 })
   })
-
-  conversation(
-    'keeps no payload after it was handed over: an open identifier is all that is remembered, H3',
-    (c) => {
-      c.connected()
-      for (let packetId = 1; packetId <= 300; packetId++) {
-        c.user.acknowledge(c.receivesMessage({ qos: 2, packetId, payload: 'x'.repeat(100) }))
-        c.sends('pubrec', { packetId })
-      }
-      expect(c.session.received.size).toBe(300)
-      for (const [, reception] of c.session.received.entries())
-        expect(Object.values(reception).every((value) => typeof value !== 'object')).toBe(true)
-    },
-    { split: false },
-  )
 })
 
 describe("the client's Receive Maximum", () => {

@@ -11,9 +11,9 @@
 
 import { ProtocolError, violation } from '../errors.ts'
 import type { IncomingMessage } from '../packets/publish.ts'
-import type { Properties } from '../packets/types.ts'
-import type { Reception, Session } from '../session/session.ts'
-import { AcknowledgementLine } from './acknowledgements.ts'
+import type { Properties, QoS } from '../packets/types.ts'
+import type { Session } from '../session/session.ts'
+import type { AcknowledgementLine } from '../session/acknowledgements.ts'
 import type { DueAcknowledgement, DurableOutput } from './durable-output.ts'
 import type { PacketWriter } from './packet-writer.ts'
 import { InboundAliases } from './topic-aliases.ts'
@@ -24,11 +24,12 @@ export class Receiving {
   readonly #session: Session
   readonly #durable: DurableOutput
   readonly #traffic: Traffic
-  readonly #connection: number
   readonly #receiveMaximum: number
   readonly #aliases: InboundAliases
-  readonly #pubacks: AcknowledgementLine<number>
-  readonly #pubrecs: AcknowledgementLine<Reception>
+  readonly #pubacks: AcknowledgementLine
+  readonly #pubrecs: AcknowledgementLine
+  /** The number of the last PUBLISH of QoS 2 that came by another connection. */
+  readonly #earlier: number
   /** QoS 2 exchanges that the server holds open on this connection. */
   #openQos2 = 0
 
@@ -39,7 +40,6 @@ export class Receiving {
       session: Session
       durable: DurableOutput
       traffic: Traffic
-      connection: number
     },
     connect: Properties | undefined,
   ) {
@@ -47,11 +47,11 @@ export class Receiving {
     this.#session = parts.session
     this.#durable = parts.durable
     this.#traffic = parts.traffic
-    this.#connection = parts.connection
     this.#receiveMaximum = connect?.receiveMaximum ?? 65_535
     this.#aliases = new InboundAliases(connect?.topicAliasMaximum ?? 0)
-    this.#pubacks = new AcknowledgementLine((packetId, reasonCode) => this.#puback(packetId, reasonCode))
-    this.#pubrecs = new AcknowledgementLine((reception, reasonCode) => this.#pubrec(reception, reasonCode))
+    this.#pubacks = this.#session.pubacks.restart()
+    this.#pubrecs = this.#session.pubrecs.restart()
+    this.#earlier = this.#pubrecs.arrived
   }
 
   /** The message if it is to be handed over, undefined for a repeated one. @throws ProtocolError */
@@ -61,7 +61,6 @@ export class Receiving {
     const { qos } = message
     this.#traffic.messagesIn[qos] += 1
     if (qos === 0) return message
-    message.connection = this.#connection
     if (qos === 2) return this.#handleQos2(message)
     this.#checkReceiveMaximum()
     message.place = this.#pubacks.arrive()
@@ -70,15 +69,11 @@ export class Receiving {
 
   /** PUBREL, 3.6: the exchange ends, answered whether or not the id is known. */
   handlePubrel(packetId: number): void {
-    const reception = this.#session.received.get(packetId)
-    if (reception === undefined) {
-      this.#traffic.unknownAcknowledgements += 1
-      return this.#pubcomp(packetId, 0x92)
-    }
-    if (!reception.handled) throw violation(`PUBREL came for the packet identifier ${packetId} before PUBREC`)
-    this.#session.complete(packetId)
-    this.#openQos2 = Math.max(0, this.#openQos2 - 1)
-    this.#pubcomp(packetId, 0)
+    const number = this.#session.complete(packetId)
+    if (number < 0) throw violation(`PUBREL came for the packet identifier ${packetId} before PUBREC`)
+    if (number > this.#earlier) this.#openQos2 -= 1
+    if (number === 0) this.#traffic.unknownAcknowledgements += 1
+    this.#pubcomp(packetId, number === 0 ? 0x92 : 0)
   }
 
   /** The record of the id's removal comes first; an unknown id may be one whose removal has not been stored yet. */
@@ -89,17 +84,9 @@ export class Receiving {
 
   /** The application is done with a message of QoS 1 or 2. Harmless when repeated, or late. */
   acknowledge(message: IncomingMessage, reasonCode: number, isConnected: boolean, session: Session): void {
-    if (message.qos === 1) {
-      if (isConnected && message.connection === this.#connection) {
-        this.#pubacks.finish(message.place, message.packetId, reasonCode)
-      }
-      return
-    }
-    const reception = session.handle(message.packetId, message.place, reasonCode)
-    if (reception === undefined) return
-    if (isConnected && reception.connection === this.#connection) {
-      this.#pubrecs.finish(reception.sequence, reception, reasonCode)
-    }
+    const { qos, packetId } = message
+    const place = qos === 1 ? message.place : session.handle(packetId, message.place, reasonCode)
+    if (isConnected) this.#finish(qos, place, packetId, reasonCode)
   }
 
   /** A record was stored: what depends on it is encoded. */
@@ -108,48 +95,59 @@ export class Receiving {
   }
 
   #handleQos2(message: IncomingMessage): IncomingMessage | undefined {
-    const open = this.#openExchange(message)
-    const repeated = open !== undefined && open.connection === this.#connection
-    if (!repeated) {
+    const { packetId } = message
+    const { received } = this.#session
+    const latest = received.latest(packetId)
+    if (latest !== 0) {
+      // When the session is in doubt, DUP tells: a server sets it on what it sends again, so without it the identifier is
+      // used anew, by a session that does not know the old exchange.
+      if (message.dup || Math.abs(latest) > this.#session.doubted) return this.#repeat(packetId, latest)
+      this.#session.complete(packetId)
+    }
+    this.#checkReceiveMaximum()
+    this.#openQos2 += 1
+    message.place = this.#pubrecs.arrive()
+    received.begin(packetId, message.place)
+    return message
+  }
+
+  /** A PUBLISH of an exchange that is open: the application has had its message. */
+  #repeat(packetId: number, latest: number): undefined {
+    const { received } = this.#session
+    const handled = latest < 0
+    if (Math.abs(latest) <= this.#earlier) {
       this.#checkReceiveMaximum()
       this.#openQos2 += 1
-    }
-    const reception = open ?? this.#session.receive(message.packetId)
-    if (open === undefined) message.place = reception.message
-    // A handler that runs still owes PUBREC in its first place; a repeat that was answered takes a new one.
-    if (repeated && !reception.handled) return undefined
-    reception.connection = this.#connection
-    reception.sequence = this.#pubrecs.arrive()
-    if (open === undefined) return message
-    if (reception.handled) this.#pubrecs.finish(reception.sequence, reception, reception.reasonCode)
-    return undefined
+      // A handler that runs still owes PUBREC in its first place; a repeat that was answered takes a new one.
+    } else if (!handled) return
+    const place = this.#pubrecs.arrive()
+    received.repeat(packetId, place)
+    if (handled) this.#finish(2, place, packetId, received.reasonCodeOf(packetId))
   }
 
-  /**
-   * The exchange that a PUBLISH repeats, if it does. When the session is in doubt, DUP tells: a server sets it on
-   * what it sends again, so without it the identifier is used anew, by a session that does not know the old exchange.
-   */
-  #openExchange({ packetId, dup }: IncomingMessage): Reception | undefined {
-    const open = this.#session.received.get(packetId)
-    if (open?.doubtful !== true) return open
-    open.doubtful = false
-    if (dup) return open
-    this.#session.complete(packetId)
-    return undefined
+  /** The message at this place in its line is done. */
+  #finish(qos: QoS, place: number, packetId: number, reasonCode: number): void {
+    const line = qos === 1 ? this.#pubacks : this.#pubrecs
+    if (!line.finish(place, packetId, reasonCode)) return
+    this.#answer(qos, packetId, reasonCode)
+    for (let due = line.shift(); due !== undefined; due = line.shift())
+      this.#answer(qos, due.packetId, due.reasonCode)
   }
 
-  #puback(packetId: number, reasonCode: number): void {
-    this.#writer.acknowledge('puback', packetId, reasonCode)
+  #answer(qos: QoS, packetId: number, reasonCode: number): void {
+    if (qos === 1) this.#writer.acknowledge('puback', packetId, reasonCode)
+    else this.#pubrec(packetId, reasonCode)
   }
 
-  #pubrec(reception: Reception, reasonCode: number): void {
-    const { packetId } = reception
-    if (reasonCode >= 0x80) {
-      this.#session.received.delete(packetId)
+  #pubrec(packetId: number, reasonCode: number): void {
+    const isRefused = reasonCode >= 0x80
+    if (isRefused) {
+      this.#session.received.end(packetId)
       this.#openQos2 -= 1
     }
-    if (this.#durable.isIdle) this.#writer.acknowledge('pubrec', packetId, reasonCode)
-    else this.#durable.send({ type: 'pubrec', packetId, reasonCode }, reception.recordedAt)
+    if (this.#durable.isIdle) return this.#writer.acknowledge('pubrec', packetId, reasonCode)
+    // What is refused is not recorded.
+    this.#durable.send({ type: 'pubrec', packetId, reasonCode }, isRefused ? 0 : this.#session.receivedAt)
   }
 
   /** [5 MQTT-3.3.4-9]: rule 24. */

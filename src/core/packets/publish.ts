@@ -118,29 +118,18 @@ export class IncomingMessage implements PublishPacket {
   readonly packetId: number
   readonly properties: Properties | undefined
 
-  // For the machine: the topic's entry; the memory, and the bytes of it that are the payload; the connection that it
-  // came by; its place in the line of PUBACKs, at QoS 2 the exchange within its session.
+  // For the machine: the topic's entry; the memory, and the bytes of it that are the payload; its place in the line of
+  // PUBACKs or PUBRECs, which is the number of the exchange at QoS 2.
   name: ReceivedTopic
   buffer: ArrayBufferLike
   start: number
   end: number
-  connection = 0
   place = 0
   /** Set by the client when the handler has to acknowledge. */
   acknowledger: ((message: IncomingMessage, reasonCode: number) => void) | undefined = undefined
 
   readonly #flags: number
   #payload: Uint8Array | undefined = undefined
-
-  static {
-    // What `console.log` shows in Node and Bun: not how a message is kept.
-    Object.defineProperty(this.prototype, Symbol.for('nodejs.util.inspect.custom'), {
-      value(this: IncomingMessage) {
-        const { topic, payload, qos, retain, dup, packetId, properties } = this
-        return { topic, payload, qos, retain, dup, packetId, properties }
-      },
-    })
-  }
 
   /** @param flags the low four bits of the first byte */
   constructor(

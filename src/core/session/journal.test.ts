@@ -54,7 +54,7 @@ function summary(session: Session): unknown {
     queued: list(session.queued),
     published: list(session.published),
     released: list(session.released),
-    received: Array.from(session.received.entries(), ([id]) => id),
+    received: [...session.received.handled()],
     ids: Array.from(session.ids.entries(), ([id, holder]) => [id, holder.type]),
     openQos2: session.openQos2,
     deliveryIds: session.deliveryIds,
@@ -85,7 +85,7 @@ describe('the journal', () => {
     for (const item of deliveries.slice(0, 3)) session.bind(item)
     session.release(deliveries[2] as Delivery)
     session.journal?.received(77, true)
-    session.receive(77).handled = true
+    session.received.begin(77, -session.pubrecs.arrive())
     recorded.store()
     expect(recorded.batches).toHaveLength(3)
     expect(summary(recorded.restored())).toEqual(summary(session))
@@ -99,6 +99,7 @@ describe('the journal', () => {
     session.queue(first)
     session.bind(first)
     session.journal?.received(5, true)
+    session.received.begin(5, -session.pubrecs.arrive())
     recorded.store()
     session.settle(first)
     session.complete(5)
@@ -193,10 +194,10 @@ describe('the journal', () => {
           else if (name === 'giveUp' && session.published.tail !== undefined)
             session.giveUp(session.published.tail)
           else if (name === 'receive') {
-            session.receive(index + 1).handled = true
+            session.received.begin(index + 1, -session.pubrecs.arrive())
             session.journal?.received(index + 1, true)
           } else if (name === 'complete') {
-            for (const [id] of session.received.entries()) session.complete(id)
+            for (const id of session.received.handled()) session.complete(id)
           } else if (name === 'store') recorded.store()
           else if (name === 'fail' && session.journal?.nextRecords() !== undefined)
             session.journal.handleStoreFailed()

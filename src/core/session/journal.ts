@@ -48,8 +48,8 @@ const COMPACT_AT = 4 * 1024 * 1024
 
 export class Journal {
   /** The number of records written, and how many of them are durable. */
-  position = 0
-  storedUpTo = 0
+  position: number
+  storedUpTo: number
   /** A packet waits for a record that is not durable. */
   isAwaited = false
 
@@ -63,10 +63,15 @@ export class Journal {
   #underWay = false
   #lastSnapshot = 0
 
-  /** @param snapshot writes records for all that there is */
-  constructor(clockOffset: number, snapshot: (journal: Journal) => void) {
+  /**
+   * @param snapshot writes records for all that there is
+   * @param previous of the time before the store was opened again: positions go on
+   */
+  constructor(clockOffset: number, snapshot: (journal: Journal) => void, previous?: Journal) {
     this.#clockOffset = clockOffset
     this.#snapshot = snapshot
+    this.position = previous?.position ?? 0
+    this.storedUpTo = previous?.storedUpTo ?? 0
   }
 
   queued(delivery: Delivery): void {

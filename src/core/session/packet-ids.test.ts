@@ -42,17 +42,24 @@ describe('packet identifiers, rule 19', () => {
   })
 
   it('behave as a map does, over pages that come and go', () => {
+    const step = fc.constantFrom('set', 'swap', 'delete')
     const id = fc.oneof(fc.integer({ min: 1, max: 600 }), fc.constantFrom(255, 256, 511, 512, 65_535))
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.boolean(), id), { maxLength: 300 }), (steps) => {
+      fc.property(fc.array(fc.tuple(step, id), { maxLength: 300 }), (steps) => {
         const ids = new PacketIds<number>()
         const model = new Map<number, number>()
-        for (const [index, [add, at]] of steps.entries()) {
-          if (add) {
+        for (const [index, [name, at]] of steps.entries()) {
+          const held = model.get(at)
+          if (name === 'swap') {
+            expect(ids.swap(at, -1, index)).toBe(false)
+            if (held === undefined) continue
+            expect(ids.swap(at, held, index)).toBe(true)
+            model.set(at, index)
+          } else if (name === 'set') {
             ids.set(at, index)
             model.set(at, index)
           } else {
-            ids.delete(at)
+            expect(ids.delete(at)).toBe(held)
             model.delete(at)
           }
           expect(ids.get(at)).toBe(model.get(at))

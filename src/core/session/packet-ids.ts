@@ -10,15 +10,15 @@
 /** The identifiers that deliveries may hold at most; the rest is for SUBSCRIBE and UNSUBSCRIBE. */
 export const DELIVERY_IDS = 65_519
 
-interface Page<Holder> {
-  readonly slots: (Holder | undefined)[]
-  used: number
-}
+/** The holders of 256 ids. */
+type Page<Holder> = (Holder | undefined)[]
 
 export class PacketIds<Holder> {
   #pages: (Page<Holder> | undefined)[] = []
-  /** The page that was dropped last: with few ids open at a time it is soon needed again. */
-  #spare: Page<Holder> | undefined = undefined
+  /** How many ids of each page are taken. */
+  #used: number[] = []
+  /** Pages that were dropped, which are needed again soon: until no id is taken, then one. */
+  #spare: Page<Holder>[] = []
   #next = 1
   #size = 0
 
@@ -27,7 +27,7 @@ export class PacketIds<Holder> {
   }
 
   get(id: number): Holder | undefined {
-    return this.#pages[id >> 8]?.slots[id & 0xff]
+    return this.#pages[id >> 8]?.[id & 0xff]
   }
 
   /** Gives the next free id to `holder`, or 0 when none is free. */
@@ -41,48 +41,57 @@ export class PacketIds<Holder> {
 
   /** Takes a certain id: one restored from a store, or received. */
   set(id: number, holder: Holder): void {
-    const page = (this.#pages[id >> 8] ??= this.#page())
-    if (page.slots[id & 0xff] === undefined) {
-      page.used += 1
-      this.#size += 1
-    }
-    page.slots[id & 0xff] = holder
+    if (!this.#take(id, holder)) (this.#pages[id >> 8] as Page<Holder>)[id & 0xff] = holder
   }
 
-  delete(id: number): void {
+  /** Gives the id to `holder` unless somebody has it. */
+  #take(id: number, holder: Holder): boolean {
+    const index = id >> 8
+    const page = this.#pages[index] ?? this.#page(index)
+    if (page[id & 0xff] !== undefined) return false
+    page[id & 0xff] = holder
+    this.#used[index] = (this.#used[index] as number) + 1
+    this.#size += 1
+    return true
+  }
+
+  /** Gives the id to `holder` if `held` has it. */
+  swap(id: number, held: Holder, holder: Holder): boolean {
     const page = this.#pages[id >> 8]
-    if (page === undefined || page.slots[id & 0xff] === undefined) return
-    page.slots[id & 0xff] = undefined
+    if (page === undefined || page[id & 0xff] !== held) return false
+    page[id & 0xff] = holder
+    return true
+  }
+
+  /** Frees the id; returns who had it. */
+  delete(id: number): Holder | undefined {
+    const index = id >> 8
+    const page = this.#pages[index]
+    const holder = page?.[id & 0xff]
+    if (page === undefined || holder === undefined) return undefined
+    page[id & 0xff] = undefined
     this.#size -= 1
-    page.used -= 1
-    if (page.used > 0) return
-    this.#pages[id >> 8] = undefined
-    this.#spare = page
+    const used = (this.#used[index] as number) - 1
+    this.#used[index] = used
+    if (used > 0) return holder
+    this.#pages[index] = undefined
+    this.#spare.push(page)
+    if (this.#size === 0) this.#spare.length = 1
+    return holder
   }
 
   *entries(): Generator<[id: number, holder: Holder]> {
     for (const [index, page] of this.#pages.entries()) {
       if (page === undefined) continue
-      for (const [slot, holder] of page.slots.entries()) {
+      for (const [slot, holder] of page.entries()) {
         if (holder !== undefined) yield [(index << 8) | slot, holder]
       }
     }
   }
 
-  /** Gives the id to `holder` unless somebody has it. */
-  #take(id: number, holder: Holder): boolean {
-    const page = (this.#pages[id >> 8] ??= this.#page())
-    const { slots } = page
-    if (slots[id & 0xff] !== undefined) return false
-    slots[id & 0xff] = holder
-    page.used += 1
-    this.#size += 1
-    return true
-  }
-
-  #page(): Page<Holder> {
-    const page = this.#spare ?? { slots: new Array(256).fill(undefined), used: 0 }
-    this.#spare = undefined
-    return page
+  #page(index: number): Page<Holder> {
+    const page = this.#spare.pop() ?? new Array<undefined>(256).fill(undefined)
+    this.#used[index] = 0
+    return (this.#pages[index] = page)
   }
 }

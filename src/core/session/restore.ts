@@ -86,7 +86,7 @@ class Restoration {
     session.clientId = this.#clientId
     session.established = this.#established
     session.writer = this.#writer
-    for (const packetId of this.#received) session.receive(packetId).handled = true
+    for (const packetId of this.#received) session.received.begin(packetId, -session.pubrecs.arrive())
     for (const packetId of this.#reserved) session.reserve(packetId)
     for (const delivery of this.#released) {
       delivery.state = 'released'

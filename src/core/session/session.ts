@@ -7,9 +7,11 @@
  */
 
 import { ClosedError, type MqttError } from '../errors.ts'
+import { AcknowledgementLine } from './acknowledgements.ts'
 import { type Delivery, DeliveryList } from './deliveries.ts'
 import type { Journal } from './journal.ts'
 import { PacketIds } from './packet-ids.ts'
+import { Receptions } from './receptions.ts'
 
 /** A packet id that no delivery holds: a SUBSCRIBE or UNSUBSCRIBE does, or nobody may. */
 export interface IdClaim {
@@ -22,24 +24,6 @@ export const STORED = -1
 /** Keeps an id from being used while the server may still believe in the old exchange. */
 const RESERVED: IdClaim = { type: 'reserved' }
 
-/** An inbound QoS 2 exchange that the server has not ended by PUBREL. */
-export interface Reception {
-  readonly packetId: number
-  /** Tells this exchange from an earlier or later one with the same id. */
-  readonly message: number
-  /** The application is done with the message: PUBREC is due, or was sent. */
-  handled: boolean
-  /** It may be another session's, see `doubt`. */
-  doubtful: boolean
-  /** The reason code that PUBREC carries. */
-  reasonCode: number
-  /** The connection and the place in its line at which PUBREC is due; 0: it was sent, or not asked for. */
-  connection: number
-  sequence: number
-  /** The journal's position after the record that PUBREC depends on. */
-  recordedAt: number
-}
-
 /** What the application wants done with deliveries whose session the server has lost, rule 16. */
 export type OnSessionLost = 'resend' | 'fail'
 
@@ -50,22 +34,28 @@ export class Session {
   asked = false
   /** The server may have begun another session without our knowing, see `doubt`. */
   doubtful = false
+  /** Exchanges of QoS 2 with no PUBLISH behind this number may be another session's, see `doubt`. */
+  doubted = 0
   readonly ids: PacketIds<Delivery | IdClaim> = new PacketIds()
   readonly queued: DeliveryList
   readonly published: DeliveryList = new DeliveryList()
   readonly released: DeliveryList = new DeliveryList()
-  readonly received: PacketIds<Reception> = new PacketIds()
+  readonly received: Receptions = new Receptions()
+  /** What the server waits for on the present connection; their numbers go on with the next session, too. */
+  pubacks: AcknowledgementLine = new AcknowledgementLine()
+  pubrecs: AcknowledgementLine = new AcknowledgementLine()
   /** Where this session is recorded, if it is. */
   journal: Journal | undefined = undefined
   /** Names the opening of the store that last wrote this session's records; 0: none did. */
   writer = 0
   clientId = ''
+  /** The journal's position after its latest record of a received id, on which PUBREC depends; Infinity: none has it. */
+  receivedAt = 0
 
   /** QoS 2 deliveries that hold an id. */
   openQos2 = 0
   #connections = 0
   #reserved = 0
-  #receptions = 0
   #nextKey = 1
   #suspect: Delivery | undefined = undefined
   #strikes = 0
@@ -101,7 +91,7 @@ export class Session {
    */
   doubt(): void {
     this.doubtful = true
-    for (const [, reception] of this.received.entries()) reception.doubtful = true
+    this.doubted = this.pubrecs.arrived
   }
 
   /** Takes a message that is sent at once, with an id that was given to it. */
@@ -178,46 +168,24 @@ export class Session {
     this.#reserved += 1
   }
 
-  /** An inbound QoS 2 message is handed over. */
-  receive(packetId: number): Reception {
-    const message = ++this.#receptions
-    const reception: Reception = {
-      message,
-      packetId,
-      handled: false,
-      doubtful: false,
-      reasonCode: 0,
-      connection: 0,
-      sequence: 0,
-      recordedAt: 0,
-    }
-    this.received.set(packetId, reception)
-    return reception
-  }
-
-  /** The application is done with an inbound QoS 2 message, connected or not; undefined: it was before, or is gone. */
-  handle(packetId: number, message: number, reasonCode: number): Reception | undefined {
-    const reception = this.received.get(packetId)
-    if (reception === undefined || reception.handled || reception.message !== message) return undefined
-    reception.handled = true
-    reception.reasonCode = reasonCode
-    if (reasonCode < 0x80) {
+  /**
+   * The application is done with an inbound QoS 2 message, connected or not. The number of the PUBLISH whose PUBREC is
+   * due; 0: it was done before, or the exchange is gone.
+   */
+  handle(packetId: number, message: number, reasonCode: number): number {
+    const number = this.received.handle(packetId, message, reasonCode)
+    if (number > 0 && reasonCode < 0x80) {
       this.journal?.received(packetId, true)
-      reception.recordedAt = this.journal?.position ?? Infinity
+      this.receivedAt = this.journal?.position ?? Infinity
     }
-    return reception
+    return number
   }
 
-  /** The application gives a message back that the server will send again: it is new to the session then. */
-  giveBack(packetId: number, message: number): void {
-    const reception = this.received.get(packetId)
-    if (reception?.message === message && !reception.handled) this.received.delete(packetId)
-  }
-
-  /** The server released an inbound QoS 2 message. */
-  complete(packetId: number): void {
-    this.received.delete(packetId)
-    this.journal?.received(packetId, false)
+  /** The server released an inbound QoS 2 message, see `Receptions.release`. */
+  complete(packetId: number): number {
+    const number = this.received.release(packetId)
+    if (number > 0) this.journal?.received(packetId, false)
+    return number
   }
 
   /**
@@ -267,7 +235,8 @@ export class Session {
     session.writer = this.writer
     session.#nextKey = this.#nextKey
     session.#connections = this.#connections
-    session.#receptions = this.#receptions
+    session.pubacks = this.pubacks
+    session.pubrecs = this.pubrecs
     session.#suspect = this.#suspect
     session.#strikes = this.#strikes
     session.journal = this.journal
@@ -275,33 +244,15 @@ export class Session {
     return { session, failed }
   }
 
-  /** The store was closed: which of the messages it has is known of each. */
-  detach(): void {
-    const { journal } = this
-    this.journal = undefined
-    if (journal === undefined) return
-    const { storedUpTo } = journal
-    for (const delivery of this.deliveries()) {
-      if (delivery.queuedAt !== 0 && delivery.queuedAt <= storedUpTo) delivery.queuedAt = STORED
-      if (delivery.recordedAt <= storedUpTo) delivery.recordedAt = 0
-    }
-    for (const [, reception] of this.received.entries())
-      if (reception.recordedAt <= storedUpTo) reception.recordedAt = 0
-  }
-
-  /** Records all that there is; packets that depend on what the store does not have yet wait for that. */
+  /** Records all that there is; packets that depend on what was not recorded yet wait for that. */
   attach(journal: Journal): void {
     this.journal = journal
     this.record(journal)
     const { position } = journal
     for (const delivery of this.deliveries()) {
-      if (delivery.queuedAt !== STORED) delivery.queuedAt = delivery.recordedAt = position
-      else if (delivery.recordedAt > 0) delivery.recordedAt = position
+      if (delivery.queuedAt === 0) delivery.queuedAt = delivery.recordedAt = position
     }
-    for (const [, reception] of this.received.entries()) {
-      if (reception.recordedAt > 0) reception.recordedAt = position
-      reception.connection = 0
-    }
+    if (this.receivedAt === Infinity) this.receivedAt = position
   }
 
   /** In the order in which they would be sent. */
@@ -314,18 +265,14 @@ export class Session {
   /** Writes records for all that there is, in an order from which it can be restored. */
   record(journal: Journal): void {
     journal.session(this.clientId, this.established, this.writer)
-    for (const [id, { handled, reasonCode }] of this.received.entries()) {
-      if (handled && reasonCode < 0x80) journal.received(id, true)
-    }
+    for (const id of this.received.handled()) journal.received(id, true)
     for (const [id, { type }] of this.ids.entries()) {
       if (type === 'reserved') journal.reserved(id)
     }
-    for (const list of [this.released, this.published, this.queued]) {
-      for (const delivery of list) {
-        journal.queued(delivery)
-        if (delivery.packetId !== 0) journal.bound(delivery)
-        if (delivery.state === 'released') journal.released(delivery)
-      }
+    for (const delivery of this.deliveries()) {
+      journal.queued(delivery)
+      if (delivery.packetId !== 0) journal.bound(delivery)
+      if (delivery.state === 'released') journal.released(delivery)
     }
   }
 
@@ -342,13 +289,11 @@ export class Session {
     const { journal } = this
     const failed: Delivery[] = []
     if (journal === undefined) return failed
-    for (const list of [this.published, this.queued]) {
-      for (const delivery of list) {
-        if (delivery.attempts > 0 || delivery.queuedAt <= journal.storedUpTo) continue
-        forget(delivery)
-        delivery.error = error
-        failed.push(delivery)
-      }
+    for (const delivery of this.deliveries()) {
+      if (delivery.attempts > 0 || delivery.queuedAt <= journal.storedUpTo) continue
+      forget(delivery)
+      delivery.error = error
+      failed.push(delivery)
     }
     return failed
   }
