@@ -4,9 +4,8 @@
  *     id ─►  n     PUBLISH number n came, the application has the message
  *     id ─► -n     it is done with it: PUBREC is due, or was sent
  *
- * A number tells an exchange from an earlier or later one with the same id, and is the place of its PUBREC. There are
- * 16,384 exchanges and more at a time, so an exchange is a number and no object: that is a fifth of what receiving costs.
- * What is so of few is noted beside.
+ * A number tells an exchange from an earlier or later one with the same id, and is the place of its PUBREC. There may be
+ * 65,535 exchanges at a time: as objects, they were a fifth of what receiving costs. What is so of few is noted beside.
  */
 
 import { PacketIds } from './packet-ids.ts'
