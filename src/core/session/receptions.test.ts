@@ -61,6 +61,11 @@ describe('an inbound exchange of QoS 2', () => {
     receptions.handle(7, 3, 0)
     receptions.giveBack(7, 3)
     expect(receptions.latest(7)).toBe(-3)
+    receptions.begin(8, 4)
+    receptions.repeat(8, 5)
+    receptions.handle(8, 4, 0)
+    receptions.giveBack(8, 4)
+    expect(receptions.latest(8)).toBe(-5)
   })
 
   it('is to be recorded when it was handled and not refused', () => {
