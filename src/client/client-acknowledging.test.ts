@@ -31,6 +31,30 @@ describe.each(VERSIONS)("ack: 'handled' in %s", (version) => {
     expect(world.broker.openExchanges).toEqual([])
   })
 
+  it('a handler of an earlier session does not acknowledge a message of the next one', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const gates = [gate(), gate()]
+    const messages: Message[] = []
+    const handler = (message: Message): Promise<void> | undefined =>
+      gates[messages.push(message) - 1]?.promise
+    await client.subscribe('a', { qos: 2, concurrency: 2 }, handler)
+    say(world, 'old', 2)
+    await world.settle()
+    await client.disconnect()
+    await client.connect()
+    await client.subscribe('a', { qos: 2, concurrency: 2 }, handler)
+    say(world, 'new', 2)
+    await world.settle()
+    expect(messages.map(({ packetId }) => packetId)).toEqual([1, 1])
+    gates[0]?.open()
+    await world.settle()
+    expect(acks(world)).toEqual([])
+    gates[1]?.open()
+    await world.settle()
+    expect(acks(world)).toEqual([0])
+  })
+
   it('every handler that got it is waited for', async () => {
     const world = makeWorld(version)
     const client = await world.connected()

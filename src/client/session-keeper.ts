@@ -55,7 +55,7 @@ export class SessionKeeper implements RecorderHost {
 
   /** `connect()` begins: a session that is to be clean is. What was queued before the first one stays queued. */
   begin(): void {
-    if (!this.#fresh && !this.isKept) this.session = new Session(this.session.queued)
+    if (!this.#fresh && !this.isKept) this.session = new Session(this.session.queued, this.session.pubrecs)
     this.#fresh = false
   }
 
@@ -140,6 +140,7 @@ export class SessionKeeper implements RecorderHost {
     const isOurs = restored.writer !== 0 && restored.writer === previous.writer
     if (this.isKept && !isOurs) {
       this.session = restored
+      restored.pubrecs.arrived += previous.pubrecs.arrived
       this.#carryOver(previous)
     }
     this.session.writer = 1 + this.#runtime.random()

@@ -41,9 +41,9 @@ export class Session {
   readonly published: DeliveryList = new DeliveryList()
   readonly released: DeliveryList = new DeliveryList()
   readonly received: Receptions = new Receptions()
-  /** What the server waits for on the present connection; their numbers go on with the next session, too. */
-  pubacks: AcknowledgementLine = new AcknowledgementLine()
-  pubrecs: AcknowledgementLine = new AcknowledgementLine()
+  /** What the server waits for on the present connection. */
+  readonly pubacks: AcknowledgementLine = new AcknowledgementLine()
+  readonly pubrecs: AcknowledgementLine
   /** Where this session is recorded, if it is. */
   journal: Journal | undefined = undefined
   /** Names the opening of the store that last wrote this session's records; 0: none did. */
@@ -60,8 +60,13 @@ export class Session {
   #suspect: Delivery | undefined = undefined
   #strikes = 0
 
-  constructor(queued: DeliveryList = new DeliveryList(true)) {
+  /** @param pubrecs of the session before, whose messages may still be handled: their numbers are not given again */
+  constructor(
+    queued: DeliveryList = new DeliveryList(true),
+    pubrecs: AcknowledgementLine = new AcknowledgementLine(),
+  ) {
     this.queued = queued
+    this.pubrecs = pubrecs
   }
 
   /** Whether there is anything that the server should remember, too. */
@@ -230,13 +235,11 @@ export class Session {
       }
     }
     this.queued.prepend(again)
-    const session = new Session(this.queued)
+    const session = new Session(this.queued, this.pubrecs)
     session.clientId = this.clientId
     session.writer = this.writer
     session.#nextKey = this.#nextKey
     session.#connections = this.#connections
-    session.pubacks = this.pubacks
-    session.pubrecs = this.pubrecs
     session.#suspect = this.#suspect
     session.#strikes = this.#strikes
     session.journal = this.journal
@@ -266,8 +269,8 @@ export class Session {
   record(journal: Journal): void {
     journal.session(this.clientId, this.established, this.writer)
     for (const id of this.received.handled()) journal.received(id, true)
-    for (const [id, { type }] of this.ids.entries()) {
-      if (type === 'reserved') journal.reserved(id)
+    for (const [id, holder] of this.ids.entries()) {
+      if (holder === RESERVED) journal.reserved(id)
     }
     for (const delivery of this.deliveries()) {
       journal.queued(delivery)
