@@ -42,7 +42,7 @@ export class Session {
   readonly released: DeliveryList = new DeliveryList()
   readonly received: Receptions = new Receptions()
   /** What the server waits for on the present connection. */
-  readonly pubacks: AcknowledgementLine = new AcknowledgementLine()
+  pubacks: AcknowledgementLine = new AcknowledgementLine()
   readonly pubrecs: AcknowledgementLine
   /** Where this session is recorded, if it is. */
   journal: Journal | undefined = undefined
@@ -236,6 +236,7 @@ export class Session {
     }
     this.queued.prepend(again)
     const session = new Session(this.queued, this.pubrecs)
+    session.pubacks = this.pubacks
     session.clientId = this.clientId
     session.writer = this.writer
     session.#nextKey = this.#nextKey
