@@ -7,6 +7,7 @@
 
 import { ClosedError } from '../core/errors.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
+import { abortable } from './abortable.ts'
 import type { DeliveryOwner } from './caller.ts'
 import { checkWhole } from './option-checks.ts'
 import type { Publisher } from './publisher.ts'
@@ -42,6 +43,11 @@ const FIRST_WINDOW = 2_000
 /** ms: when no answer comes for so long, the server is far, and more must be under way to make use of the network. */
 const LONG_WAIT = 20
 
+/** An iterator whose `next` is looked up once for many messages, as a loop does. */
+interface Source {
+  readonly next: (this: Source) => IteratorResult<OutgoingMessage>
+}
+
 export class Batch {
   readonly #publisher: Publisher
   readonly #runtime: Runtime
@@ -55,9 +61,10 @@ export class Batch {
   #index = 0
   #open = 0
   #published = 0
-  #failed = 0
   #qos0 = false
   #failures: { index: number; error: unknown }[] = []
+  /** What was asked of the messages when there was no room for it. */
+  #refused: IteratorResult<OutgoingMessage> | undefined = undefined
   #wake: (() => void) | undefined = undefined
 
   constructor(publisher: Publisher, options: PublishAllOptions, largestWindow: number, runtime: Runtime) {
@@ -86,7 +93,7 @@ export class Batch {
       // The count goes up first: the message may settle before `take` returns.
       opened = options.qos ? 1 : 0
       this.#open += opened
-      const owner = opened === 0 ? NOBODY : new Member(this, index)
+      const owner = opened === 0 ? undefined : new Member(this, index)
       if (!this.#publisher.take(message.topic, message.payload, options, owner)) {
         this.#open -= opened
         return false
@@ -119,12 +126,27 @@ export class Batch {
     }
   }
 
-  /** Resolves when there may be room for more. */
-  room(): Promise<void> {
+  /**
+   * Takes messages while there is room for them. True: there are no more.
+   *
+   * Not in the `async` function that waits: code that is entered for one message after the other is compiled sooner,
+   * and stays so when the next call brings another iterator.
+   */
+  fill(messages: Source): boolean {
+    const { next } = messages
+    let step = this.#refused ?? next.call(messages)
+    for (; !step.done; step = next.call(messages)) {
+      if (this.add(step.value)) continue
+      this.#refused = step
+      return false
+    }
+    return true
+  }
+
+  /** Resolves when there may be room for more, or rejects with the signal's reason. */
+  room(signal?: AbortSignal): Promise<void> {
     this.#fullAt = this.#runtime.now()
-    return new Promise((resolve) => {
-      this.#wake = resolve
-    })
+    return abortable(new Promise((resolve) => (this.#wake = resolve)), signal)
   }
 
   /** Whoever waits for room looks again, whether or not there is any. */
@@ -145,12 +167,8 @@ export class Batch {
   /** Resolves when all that was taken has settled. */
   async finish(): Promise<PublishAllResult> {
     if (this.#qos0) await this.#publisher.handedOver().catch(() => {})
-    while (this.#open > 0) {
-      await new Promise<void>((resolve) => {
-        this.#finished = resolve
-      })
-    }
-    return { published: this.#published, failed: this.#failed, failures: this.#failures }
+    while (this.#open > 0) await new Promise<void>((resolve) => (this.#finished = resolve))
+    return { published: this.#published, failed: this.#index - this.#published, failures: this.#failures }
   }
 
   #finished: (() => void) | undefined = undefined
@@ -163,7 +181,6 @@ export class Batch {
   }
 
   #fail(index: number, error: unknown): void {
-    this.#failed += 1
     if (this.#failures.length < MOST_FAILURES) this.#failures.push({ index, error })
   }
 }
@@ -182,8 +199,6 @@ class Member implements DeliveryOwner {
     this.#batch.handleSettled(this.#index, error)
   }
 }
-
-const NOBODY: DeliveryOwner = { settle: () => {} }
 
 /** Takes all messages of an iterable, then waits for what was taken. */
 export async function publishAll(
@@ -210,11 +225,16 @@ async function takeSync(
   messages: Iterable<OutgoingMessage>,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  for (const message of messages) {
-    while (!batch.add(message)) {
-      await batch.room()
-      signal?.throwIfAborted()
+  const iterator = messages[Symbol.iterator]()
+  try {
+    while (!batch.fill(iterator)) await batch.room(signal)
+  } catch (error) {
+    try {
+      iterator.return?.()
+    } catch {
+      // As of a loop: the first error counts.
     }
+    throw error
   }
 }
 
@@ -225,9 +245,6 @@ async function takeAsync(
 ): Promise<void> {
   for await (const message of messages) {
     signal?.throwIfAborted()
-    while (!batch.add(message)) {
-      await batch.room()
-      signal?.throwIfAborted()
-    }
+    while (!batch.add(message)) await batch.room(signal)
   }
 }

@@ -227,6 +227,37 @@ describe.each(VERSIONS)('publishAll() in %s', (version) => {
     expect(world.got('publish')).toHaveLength(2)
   })
 
+  it('an iterator that cannot be left hides nothing; it is asked as itself', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback').withhold()
+    const client = await world.connected()
+    class Endless implements IterableIterator<OutgoingMessage> {
+      asked = 0
+      left = 0
+      next(): IteratorResult<OutgoingMessage> {
+        this.asked += 1
+        return { done: false, value: { topic: 'a', payload: String(this.asked), qos: 1 } }
+      }
+      return(): never {
+        this.left += 1
+        throw new Error('cannot be left')
+      }
+      [Symbol.iterator](): this {
+        return this
+      }
+    }
+    const endless = new Endless()
+    const controller = new AbortController()
+    const all = outcomeOf(client.publishAll(endless, { window: 3, signal: controller.signal }))
+    await world.settle()
+    const reason = new Error('enough')
+    controller.abort(reason)
+    await world.settle()
+    expect(all.error).toBe(reason)
+    expect(endless).toMatchObject({ asked: 4, left: 1 })
+    expect(world.got('publish')).toHaveLength(3)
+  })
+
   it('a signal that has aborted takes nothing', async () => {
     const world = makeWorld(version)
     const client = await world.connected()

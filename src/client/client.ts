@@ -166,13 +166,8 @@ export class Client {
   ): Promise<PublishAllResult> {
     const { signal } = options
     const batch = this.#batch(options)
-    const wake = (): void => batch.wake()
-    signal?.addEventListener('abort', wake, { once: true })
-    const done = publishAll(batch, messages, signal).finally(() => {
-      signal?.removeEventListener('abort', wake)
-      this.#forget(batch)
-    })
-    return signal === undefined ? done : abortable(done, signal)
+    const done = publishAll(batch, messages, signal).finally(() => this.#forget(batch))
+    return abortable(done, signal)
   }
 
   /** The same as a WHATWG stream: writing waits for the window, closing for all acknowledgements. */
@@ -249,7 +244,7 @@ export class Client {
   async resubscribe(options?: UnsubscribeOptions): Promise<readonly SubscribeResult[]> {
     const { signal } = checkUnsubscribeOptions(options, this.#parts.options.version5)
     const done = this.#parts.subscriber.resubscribe()
-    return signal === undefined ? done : abortable(done, signal)
+    return abortable(done, signal)
   }
 
   /** Sends PINGREQ; resolves with the round-trip time in ms. @throws ConnectionError `not-connected`, `ping-timeout` */
@@ -261,7 +256,7 @@ export class Client {
     driver.connection.ping(operation, driver.now)
     this.#parts.dispatcher.reconsider()
     driver.touched()
-    return options.signal === undefined ? done : abortable(done, options.signal)
+    return abortable(done, options.signal)
   }
 
   /** Authenticates anew on the present connection, version 5 (4.12.1). @throws UsageError, RefusedError, ConnectionError */

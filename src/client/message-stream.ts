@@ -132,9 +132,7 @@ export class BufferedStream implements MessageStream {
     if (this.#ended) return
     this.#ended = true
     this.#releaseCurrent()
-    const buffer = this.#buffer
-    this.#buffer = []
-    for (const handling of buffer) settle(handling)
+    for (const handling of this.#buffer.splice(0)) settle(handling)
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(DONE)
   }
 

@@ -150,8 +150,7 @@ export function checkPublishOptions(
   for (const name in options) {
     if (name !== 'qos' && name !== 'topic') checkPublishOption(options, name)
   }
-  const { properties } = options
-  return properties === undefined ? undefined : publishProperties(properties, version5)
+  return publishProperties(options.properties, version5)
 }
 
 function checkPublishOption(options: PublishOptions | OutgoingMessage, name: string): void {
@@ -187,8 +186,11 @@ function checkUntil({ until, qos }: DeliveryOptions): void {
   throw new UsageError('invalid-option', 'until', "expected qos 1 or 2 with 'stored', got qos 0")
 }
 
-function publishProperties(properties: PublishProperties, version5: Version5): Properties | undefined {
-  return propertiesOf5(properties, PUBLISH_PROPERTIES, version5)
+function publishProperties(
+  properties: PublishProperties | undefined,
+  version5: Version5,
+): Properties | undefined {
+  return properties === undefined ? undefined : propertiesOf5(properties, PUBLISH_PROPERTIES, version5)
 }
 
 /** Checked properties; an object without any is no use of version 5. */
@@ -223,7 +225,7 @@ export function checkSendOptions(options: SendOptions, version5: Version5): Prop
   if (qos !== undefined && qos !== 0)
     throw invalid('qos', '0, the only one of send(); else use publish()', qos)
   if (retain !== undefined) checkBoolean('retain', retain)
-  return properties === undefined ? undefined : publishProperties(properties, version5)
+  return publishProperties(properties, version5)
 }
 
 /**

@@ -107,9 +107,10 @@ export class Publisher {
   /**
    * Takes a message of `publishAll` for an owner of its own, if there is room for it: else false.
    *
+   * @param owner none of a message of QoS 0
    * @throws UsageError, ConnectionError, ClosedError
    */
-  take(topic: string, payload: Payload, options: DeliveryOptions, owner: DeliveryOwner): boolean {
+  take(topic: string, payload: Payload, options: DeliveryOptions, owner: DeliveryOwner | undefined): boolean {
     if (options.qos) return this.#deliver(topic, payload, options, owner, false, true) !== undefined
     const { driver } = this.#host
     if (options === NO_OPTIONS && !driver?.saturated && this.#sendPlain(driver, topic, payload)) return true
@@ -321,7 +322,7 @@ export class Publisher {
     topic: string,
     payload: Payload,
     options: DeliveryOptions,
-    owner: DeliveryOwner,
+    owner: DeliveryOwner | undefined,
     lent: boolean,
     mayWait: boolean,
   ): Delivery | undefined {
@@ -416,10 +417,9 @@ export class Publisher {
   }
 
   #rejected(topic: string, error: unknown): Promise<PublishResult> {
-    const promise = Promise.reject(error)
-    promise.catch(() => {})
-    this.#events.emit('publishFailed', { topic: String(topic), error })
-    return promise
+    const caller = new Caller(this.#events)
+    caller.fail(String(topic), error)
+    return caller.promise
   }
 }
 

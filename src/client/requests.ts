@@ -188,10 +188,8 @@ export class Requests {
     const field = speaks5(settings) ? undefined : request.subscriptions.map(optionOf5).find(Boolean)
     if (field !== undefined) return this.abandon(request, needsVersion5(field))
     request.sent = true
-    const operations =
-      request.kind === 'subscribe'
-        ? this.#split(request, this.#allowed(request, settings), driver, settings)
-        : this.#split(request, request.filters, driver, settings)
+    const subject = request.kind === 'subscribe' ? this.#allowed(request, settings) : request.filters
+    const operations = this.#split(request, subject, driver, settings)
     request.open = operations.length
     if (operations.length === 0) return this.#finish(request)
     for (const operation of operations) driver.connection.request(operation, driver.now)
@@ -241,10 +239,11 @@ export class Requests {
 
 function createOperation(request: Request, subject: readonly (SubscriptionRequest | string)[]): Operation {
   const { kind, properties, timeout } = request
-  const operation =
+  const named =
     kind === 'subscribe'
-      ? new Operation(kind, { subscriptions: subject as SubscriptionRequest[], properties, timeout })
-      : new Operation(kind, { filters: subject as string[], properties, timeout })
+      ? { subscriptions: subject as SubscriptionRequest[] }
+      : { filters: subject as string[] }
+  const operation = new Operation(kind, { ...named, properties, timeout })
   operation.owner = request
   return operation
 }

@@ -6,7 +6,7 @@
 import type { Connected } from '../core/connection/events.ts'
 import type { Operation } from '../core/connection/operations.ts'
 import { type MqttError, UsageError } from '../core/errors.ts'
-import type { Properties, SubscriptionRequest } from '../core/packets/types.ts'
+import type { Properties, QoS, SubscriptionRequest } from '../core/packets/types.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Driver } from './driver.ts'
 import type { Events } from './events.ts'
@@ -81,7 +81,10 @@ export class Subscriber {
     }
     const request = this.#request(wanted, options)
     if (signal !== undefined) this.#listen(signal, holding, request)
-    if (request === undefined) return this.#subscription(holding, grantedBefore(wanted, this.#subscriptions))
+    if (request === undefined) {
+      const { filters } = this.#subscriptions
+      return this.#subscription(holding, (filter) => filters.get(filter)?.request.qos ?? 0)
+    }
     let answers: Answers
     try {
       answers = await request.answered
@@ -94,10 +97,7 @@ export class Subscriber {
       if (reasonCode >= 0x80) this.#releaseFilter(holding, filter)
     }
     if (refusal !== undefined) throw refusal
-    return this.#subscription(
-      holding,
-      wanted.map(({ request: { filter } }) => result(filter, answers.get(filter)?.reasonCode ?? 0x80)),
-    )
+    return this.#subscription(holding, (filter) => answers.get(filter)?.reasonCode ?? 0x80)
   }
 
   messages(wanted: readonly RequestedFilter[], options: ResolvedCall): MessageStream {
@@ -248,9 +248,9 @@ export class Subscriber {
     for (const { request } of wanted) {
       const known = this.#subscriptions.filters.get(request.filter)
       if (known?.granted && request.qos <= known.request.qos && request.retainHandling === 2) continue
-      const qos = known !== undefined && known.request.qos > request.qos ? known.request.qos : request.qos
-      requests.push({ ...request, qos })
-      this.#subscriptions.want(request.filter, { ...request, qos }, properties)
+      const asked = { ...request, qos: Math.max(known?.request.qos ?? 0, request.qos) as QoS }
+      requests.push(asked)
+      this.#subscriptions.want(asked.filter, asked, properties)
     }
     if (requests.length === 0) return undefined
     const request = new Request('subscribe', requests, properties, timeout ?? this.#options.operationTimeout)
@@ -259,14 +259,15 @@ export class Subscriber {
     return request
   }
 
-  #subscription(holding: Holding, results: readonly SubscribeResult[]): Subscription {
+  #subscription(holding: Holding, codeOf: (filter: string) => number): Subscription {
+    const { filters } = holding
     const unsubscribe = async (): Promise<UnsubscribeResult> => {
       const last = this.#release(holding)
       return last.length === 0 ? { results: [] } : this.unsubscribe(last, PLAIN)
     }
     return {
-      filters: holding.filters,
-      results,
+      filters,
+      results: filters.map((filter) => result(filter, codeOf(filter))),
       unsubscribe,
       [Symbol.asyncDispose]: async () => {
         await unsubscribe()
@@ -370,15 +371,6 @@ function createRoute(
 
 function result(filter: string, reasonCode: number): SubscribeResult {
   return { filter, reasonCode, grantedQos: reasonCode <= 2 ? (reasonCode as 0 | 1 | 2) : undefined }
-}
-
-function grantedBefore(
-  wanted: readonly RequestedFilter[],
-  subscriptions: Subscriptions,
-): readonly SubscribeResult[] {
-  return wanted.map(({ request: { filter } }) =>
-    result(filter, subscriptions.filters.get(filter)?.request.qos ?? 0),
-  )
 }
 
 const PLAIN: ResolvedCall = { timeout: undefined, signal: undefined, properties: undefined }

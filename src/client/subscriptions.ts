@@ -83,17 +83,10 @@ export class Subscriptions {
   }
 
   /** Remembers that the filter is, or will be, subscribed to. */
-  want(filter: string, request: SubscriptionRequest, properties: Properties | undefined): Subscribed {
+  want(filter: string, request: SubscriptionRequest, properties: Properties | undefined): void {
     this.#subscribed ??= new Map()
-    const known = this.#subscribed.get(filter)
-    if (known !== undefined) {
-      known.request = request
-      known.properties = properties
-      return known
-    }
-    const subscribed: Subscribed = { request, properties, granted: false }
-    this.#subscribed.set(filter, subscribed)
-    return subscribed
+    const granted = this.#subscribed.get(filter)?.granted ?? false
+    this.#subscribed.set(filter, { request, properties, granted })
   }
 
   forget(filter: string): void {
