@@ -175,7 +175,7 @@ export class Publisher {
 
   handleFlushed(driver: Driver): void {
     this.#handedOver.handleFlushed(driver.connection.output.taken)
-    if (!driver.saturated) for (const resolve of this.#draining.splice(0)) resolve()
+    if (!driver.saturated && this.#draining.length > 0) this.#handleDrained()
     this.#outbox.handleRoom(this.#host.session)
   }
 
@@ -183,7 +183,7 @@ export class Publisher {
   handleGone(error: unknown): void {
     for (const topic of [...this.#handedOver.fail(error), ...this.#written.fail(error)])
       this.#events.emit('publishFailed', { topic, error })
-    for (const resolve of this.#draining.splice(0)) resolve()
+    this.#handleDrained()
   }
 
   /** Records up to `upTo` are durable. */
@@ -216,6 +216,10 @@ export class Publisher {
     for (const delivery of this.#outbox.drain()) this.#reject(delivery, error)
     if (stored === undefined) tell()
     else void stored.then(tell)
+  }
+
+  #handleDrained(): void {
+    for (const resolve of this.#draining.splice(0)) resolve()
   }
 
   #publishQos0(topic: string, payload: Payload, options: PublishOptions | undefined): Promise<PublishResult> {
