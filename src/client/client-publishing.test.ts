@@ -80,6 +80,8 @@ describe.each(VERSIONS)('publish() in %s', (version) => {
     ['invalid-topic', 'topic', '\ud800', 'x', {}],
     ['invalid-topic', 'topic', 'x'.repeat(65_536), 'x', {}],
     ['invalid-topic', 'topic', 7, 'x', {}],
+    ['invalid-topic', 'topic', Object.create(null), 'x', {}],
+    ['invalid-topic', 'topic', { toString: undefined }, 'x', {}],
     ['invalid-option', 'qos', 'a', 'x', { qos: 3 }],
     ['invalid-option', 'retain', 'a', 'x', { retain: 1 }],
     ['invalid-option', 'timeout', 'a', 'x', { timeout: -1 }],
@@ -99,7 +101,7 @@ describe.each(VERSIONS)('publish() in %s', (version) => {
           .catch((reason: unknown) => reason)
         expect(error).toBeInstanceOf(UsageError)
         expect(error).toMatchObject({ code, field })
-        expect(failed.at(-1)).toEqual({ topic: String(topic), error })
+        expect(failed.at(-1)).toEqual({ topic: typeof topic === 'string' ? topic : '', error })
       }
       await world.settle()
       expect(world.got('publish')).toEqual([])

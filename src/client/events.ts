@@ -59,7 +59,7 @@ export interface ClientEvents {
   message: Message
   /** A message that no handler wanted, rule 29. */
   unmatched: { readonly message: Message }
-  /** Before a publish rejects. */
+  /** Before a publish rejects. `topic` is empty when what was given is no string. */
   publishFailed: { readonly topic: string; readonly error: unknown }
   /** A delivery without a caller has settled: restored from a store, or published `until: 'stored'`. */
   deliverySettled: { readonly delivery: PendingDelivery; readonly error: MqttError | undefined }

@@ -422,7 +422,7 @@ export class Publisher {
 
   #rejected(topic: string, error: unknown): Promise<PublishResult> {
     const caller = new Caller(this.#events)
-    caller.fail(String(topic), error)
+    caller.fail(typeof topic === 'string' ? topic : '', error)
     return caller.promise
   }
 }
