@@ -9,7 +9,7 @@ import { ClosedError } from '../core/errors.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import { abortable } from './abortable.ts'
 import type { DeliveryOwner } from './caller.ts'
-import { checkWhole } from './option-checks.ts'
+import { checkSignal, checkWhole, invalid, withDefaults } from './option-checks.ts'
 import type { Publisher } from './publisher.ts'
 import {
   checkMessageNames,
@@ -48,7 +48,18 @@ interface Source {
   readonly next: (this: Source) => IteratorResult<OutgoingMessage>
 }
 
+const OPTIONS = {
+  qos: undefined,
+  retain: undefined,
+  until: undefined,
+  timeout: undefined,
+  properties: undefined,
+  window: undefined,
+  signal: undefined,
+}
+
 export class Batch {
+  readonly signal: AbortSignal | undefined
   readonly #publisher: Publisher
   readonly #runtime: Runtime
   /** Of the call: those that were given. */
@@ -67,20 +78,18 @@ export class Batch {
   #refused: IteratorResult<OutgoingMessage> | undefined = undefined
   #wake: (() => void) | undefined = undefined
 
-  constructor(publisher: Publisher, options: PublishAllOptions, largestWindow: number, runtime: Runtime) {
-    const { window = FIRST_WINDOW, qos, retain, until, timeout, properties } = options
+  /** @throws UsageError */
+  constructor(publisher: Publisher, options: unknown, largestWindow: number, runtime: Runtime) {
+    const { window, signal, ...others } = withDefaults('', options, OPTIONS)
     this.#publisher = publisher
     this.#runtime = runtime
-    const given = Object.entries({
-      qos: qos === 0 ? undefined : qos,
-      retain,
-      until,
-      timeout,
-      properties,
-    }).filter(([, value]) => value !== undefined)
+    this.signal = checkSignal(signal)
+    // Only those that were given: all are looked at for each message.
+    if (others.qos === 0) others.qos = undefined
+    const given = Object.entries(others).filter(([, value]) => value !== undefined)
     this.#defaults = given.length === 0 ? NO_OPTIONS : Object.fromEntries(given)
-    this.#window = Math.min(checkWhole('window', window, 1, Infinity), largestWindow)
-    this.#largest = options.window === undefined ? largestWindow : this.#window
+    this.#window = Math.min(checkWhole('window', window ?? FIRST_WINDOW, 1, Infinity), largestWindow)
+    this.#largest = window === undefined ? largestWindow : this.#window
   }
 
   /** Takes a message, if there is room for it: else false. What is wrong with it is a failure of its own. */
@@ -144,9 +153,9 @@ export class Batch {
   }
 
   /** Resolves when there may be room for more, or rejects with the signal's reason. */
-  room(signal?: AbortSignal): Promise<void> {
+  room(): Promise<void> {
     this.#fullAt = this.#runtime.now()
-    return abortable(new Promise((resolve) => (this.#wake = resolve)), signal)
+    return abortable(new Promise((resolve) => (this.#wake = resolve)), this.signal)
   }
 
   /** Whoever waits for room looks again, whether or not there is any. */
@@ -203,31 +212,24 @@ class Member implements DeliveryOwner {
 /** Takes all messages of an iterable, then waits for what was taken. */
 export async function publishAll(
   batch: Batch,
-  messages: Iterable<OutgoingMessage> | AsyncIterable<OutgoingMessage>,
-  signal: AbortSignal | undefined,
+  messages: Partial<Iterable<OutgoingMessage> & AsyncIterable<OutgoingMessage>> | null,
 ): Promise<PublishAllResult> {
-  let failure: { error: unknown } | undefined
   try {
-    signal?.throwIfAborted()
-    if (Symbol.asyncIterator in messages) await takeAsync(batch, messages, signal)
-    else await takeSync(batch, messages, signal)
+    batch.signal?.throwIfAborted()
+    if (messages?.[Symbol.asyncIterator]) await takeAsync(batch, messages as AsyncIterable<OutgoingMessage>)
+    else if (messages?.[Symbol.iterator]) await takeSync(batch, messages as Iterable<OutgoingMessage>)
+    else throw invalid('messages', 'an iterable', messages)
   } catch (error) {
-    failure = { error }
+    if (!batch.signal?.aborted) await batch.finish()
+    throw error
   }
-  if (signal?.aborted) throw signal.reason
-  const result = await batch.finish()
-  if (failure !== undefined) throw failure.error
-  return result
+  return batch.finish()
 }
 
-async function takeSync(
-  batch: Batch,
-  messages: Iterable<OutgoingMessage>,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+async function takeSync(batch: Batch, messages: Iterable<OutgoingMessage>): Promise<void> {
   const iterator = messages[Symbol.iterator]()
   try {
-    while (!batch.fill(iterator)) await batch.room(signal)
+    while (!batch.fill(iterator)) await batch.room()
   } catch (error) {
     try {
       iterator.return?.()
@@ -238,13 +240,9 @@ async function takeSync(
   }
 }
 
-async function takeAsync(
-  batch: Batch,
-  messages: AsyncIterable<OutgoingMessage>,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+async function takeAsync(batch: Batch, messages: AsyncIterable<OutgoingMessage>): Promise<void> {
   for await (const message of messages) {
-    signal?.throwIfAborted()
-    while (!batch.add(message)) await batch.room(signal)
+    batch.signal?.throwIfAborted()
+    while (!batch.add(message)) await batch.room()
   }
 }

@@ -277,6 +277,29 @@ describe.each(VERSIONS)('publishAll() in %s', (version) => {
     }
   })
 
+  it.each([
+    ['windw', { windw: 5 }],
+    ['payload', { payload: 'borrowed' }],
+    ['signal', { signal: {} }],
+    ['options', null],
+    ['options', 7],
+  ])('rejects with a UsageError for wrong options: %s', async (field, options) => {
+    const client = makeWorld(version).client()
+    const wrong = { code: 'invalid-option', field }
+    await expect(client.publishAll([], options as never)).rejects.toMatchObject(wrong)
+    expect(() => client.writable(options as never)).toThrow(expect.objectContaining(wrong) as Error)
+  })
+
+  it.each([undefined, null, 7, {}, () => {}, Symbol('x')])(
+    'rejects with a UsageError for what is no iterable: %s',
+    async (given) => {
+      const client = makeWorld(version).client()
+      const all = client.publishAll(given as never)
+      await expect(all).rejects.toBeInstanceOf(UsageError)
+      await expect(all).rejects.toMatchObject({ field: 'messages' })
+    },
+  )
+
   it('waits offline, with the queue full, and goes on after connect()', async () => {
     const world = makeWorld(version)
     const client = world.client({ queue: { maxMessages: 5 } })

@@ -326,6 +326,19 @@ describe('on()', () => {
   })
 
   it.each([
+    ['onec', { onec: true }],
+    ['signal', { signal: 7 }],
+    ['options', null],
+  ])('refuses wrong options: %s', async (field, options) => {
+    const client = makeWorld('5').client()
+    const wrong = { code: 'invalid-option', field }
+    expect(() => client.on('state', () => {}, options as never)).toThrow(
+      expect.objectContaining(wrong) as Error,
+    )
+    if (field !== 'onec') await expect(client.ping(options as never)).rejects.toMatchObject(wrong)
+  })
+
+  it.each([
     ['conected', 'unknown event "conected"; did you mean connected?'],
     ['connect', 'unknown event "connect"; did you mean connected?'],
     ['packetsend', 'unknown event "packetsend"; did you mean packet?'],

@@ -21,7 +21,7 @@ import type { Driver } from './driver.ts'
 import { type ClientEvents, type ClientState, type ConnectResult, type PendingDelivery } from './events.ts'
 import type { Handler } from './message.ts'
 import type { MessageStream } from './message-stream.ts'
-import { checkFunction, needsVersion5, type Payload } from './option-checks.ts'
+import { checkFunction, checkSignal, needsVersion5, type Payload, withDefaults } from './option-checks.ts'
 import { resolveOptions } from './options.ts'
 import { owedBy, pendingOf } from './pending.ts'
 import type { PoolResources } from './pool-resources.ts'
@@ -158,20 +158,19 @@ export class Client {
   /**
    * Publishes many messages, windowed; resolves when all have settled. Single failures are in the result.
    *
-   * @throws what the iterable throws, ClosedError, the signal's reason
+   * @throws UsageError, what the iterable throws, ClosedError, the signal's reason
    */
   async publishAll(
     messages: Iterable<OutgoingMessage> | AsyncIterable<OutgoingMessage>,
-    options: PublishAllOptions = {},
+    options?: PublishAllOptions,
   ): Promise<PublishAllResult> {
-    const { signal } = options
     const batch = this.#batch(options)
-    const done = publishAll(batch, messages, signal).finally(() => this.#forget(batch))
-    return abortable(done, signal)
+    const done = publishAll(batch, messages).finally(() => this.#forget(batch))
+    return abortable(done, batch.signal)
   }
 
   /** The same as a WHATWG stream: writing waits for the window, closing for all acknowledgements. */
-  writable(options: PublishAllOptions = {}): WritableStream<OutgoingMessage> {
+  writable(options?: PublishAllOptions): WritableStream<OutgoingMessage> {
     const batch = this.#batch(options)
     return new WritableStream<OutgoingMessage>({
       write: async (message) => {
@@ -247,16 +246,21 @@ export class Client {
     return abortable(done, signal)
   }
 
-  /** Sends PINGREQ; resolves with the round-trip time in ms. @throws ConnectionError `not-connected`, `ping-timeout` */
-  async ping(options: { signal?: AbortSignal } = {}): Promise<number> {
-    options.signal?.throwIfAborted()
+  /**
+   * Sends PINGREQ; resolves with the round-trip time in ms.
+   *
+   * @throws UsageError, ConnectionError `not-connected`, `ping-timeout`, the signal's reason
+   */
+  async ping(options?: { signal?: AbortSignal }): Promise<number> {
+    const signal = checkSignal(withDefaults('', options, { signal: undefined }).signal)
+    signal?.throwIfAborted()
     const driver = this.#connected('ping()')
     const operation = new Operation('ping', { timeout: driver.connection.pingTimeout })
     const done = ask(operation).then(() => operation.roundTrip)
     driver.connection.ping(operation, driver.now)
     this.#parts.dispatcher.reconsider()
     driver.touched()
-    return abortable(done, options.signal)
+    return abortable(done, signal)
   }
 
   /** Authenticates anew on the present connection, version 5 (4.12.1). @throws UsageError, RefusedError, ConnectionError */
@@ -303,17 +307,20 @@ export class Client {
   on<Name extends keyof ClientEvents>(
     event: Name,
     listener: (event: ClientEvents[Name]) => void,
-    options: { signal?: AbortSignal; once?: boolean } = {},
+    options?: { signal?: AbortSignal; once?: boolean },
   ): () => void {
-    const off = this.#parts.events.on(event, listener, options.once ?? false)
+    const given = withDefaults('', options, { once: false, signal: undefined })
+    const signal = checkSignal(given.signal)
+    const { engine, events } = this.#parts
+    const off = events.on(event, listener, given.once as boolean)
     const stop = (): void => {
       off()
-      if (event === 'packet') this.#parts.engine.watchPackets(this.#parts.events.has('packet'))
+      engine.watchPackets(events.has('packet'))
     }
-    if (event === 'packet') this.#parts.engine.watchPackets(true)
+    engine.watchPackets(events.has('packet'))
     if (event === 'message') this.#parts.dispatcher.handleRoute()
-    if (options.signal?.aborted) stop()
-    options.signal?.addEventListener('abort', stop, { once: true })
+    if (signal?.aborted) stop()
+    signal?.addEventListener('abort', stop, { once: true })
     return stop
   }
 
@@ -334,7 +341,7 @@ export class Client {
     await this.disconnect({ drain: 5_000 })
   }
 
-  #batch(options: PublishAllOptions): Batch {
+  #batch(options: PublishAllOptions | undefined): Batch {
     const parts = this.#parts
     const { maxInflight } = parts.options
     const batch = new Batch(parts.publisher, options, maxInflight, parts.engine.resources.runtime)

@@ -148,13 +148,10 @@ export function checkTopicName(field: string, value: unknown): string {
   return value
 }
 
-export function checkSignal(field: string, value: unknown): AbortSignal {
-  if (isSignal(value)) return value
-  throw invalid(field, 'an AbortSignal', value)
-}
-
-function isSignal(value: unknown): value is AbortSignal {
-  return isObject(value) && typeof value['aborted'] === 'boolean' && 'addEventListener' in value
+export function checkSignal(value: unknown): AbortSignal | undefined {
+  const isSignal = isObject(value) && typeof value['aborted'] === 'boolean' && 'addEventListener' in value
+  if (isSignal || value === undefined) return value as AbortSignal | undefined
+  throw invalid('signal', 'an AbortSignal', value)
 }
 
 /** Bytes stay where they are, any view and buffer becomes a `Uint8Array` on them; a string stays a string. */

@@ -112,7 +112,7 @@ export interface ResolvedDisconnect {
 }
 
 const PUBLISH_NAMES = ['qos', 'retain', 'payload', 'until', 'signal', 'timeout', 'properties']
-const SEND_NAMES = ['qos', 'retain', 'properties']
+const SEND_DEFAULTS = { qos: 0, retain: false, properties: undefined }
 const UNTIL = ['acknowledged', 'stored'] as const
 
 const PUBLISH_PROPERTIES = propertyRules(
@@ -153,43 +153,29 @@ export function checkPublishOptions(
   return publishProperties(options.properties, version5)
 }
 
+function checkName(name: string): void {
+  if (!PUBLISH_NAMES.includes(name)) throw unknownName('', name, PUBLISH_NAMES)
+}
+
 function checkPublishOption(options: PublishOptions | OutgoingMessage, name: string): void {
-  switch (name) {
-    case 'retain':
-      if (options.retain !== undefined) checkBoolean(name, options.retain)
-      return
-    case 'payload':
-      // A message has its payload under this name.
-      if (options.payload === undefined || options.payload === 'borrowed' || 'topic' in options) return
-      checkOneOf(name, options.payload, ['copied', 'borrowed'])
-      return
-    case 'until':
-      checkUntil(options)
-      return
-    case 'signal':
-      if (options.signal !== undefined) checkSignal(name, options.signal)
-      return
-    case 'timeout':
-      if (options.timeout !== undefined) checkDelay(name, options.timeout, 0)
-      return
-    case 'properties':
-      return
-    default:
-      throw unknownName('', name, PUBLISH_NAMES)
-  }
+  checkName(name)
+  const value = options[name as keyof typeof options]
+  if (value === undefined) return
+  if (name === 'retain') checkBoolean(name, value)
+  else if (name === 'until') checkUntil(options)
+  else if (name === 'signal') checkSignal(value)
+  else if (name === 'timeout') checkDelay(name, value, 0)
+  // A message has its payload under this name.
+  else if (name === 'payload' && !('topic' in options)) checkOneOf(name, value, ['copied', 'borrowed'])
 }
 
 function checkUntil({ until, qos }: DeliveryOptions): void {
-  if (until === undefined) return
   checkOneOf('until', until, UNTIL)
   if (until === 'acknowledged' || qos) return
   throw new UsageError('invalid-option', 'until', "expected qos 1 or 2 with 'stored', got qos 0")
 }
 
-function publishProperties(
-  properties: PublishProperties | undefined,
-  version5: Version5,
-): Properties | undefined {
+function publishProperties(properties: unknown, version5: Version5): Properties | undefined {
   return properties === undefined ? undefined : propertiesOf5(properties, PUBLISH_PROPERTIES, version5)
 }
 
@@ -214,17 +200,15 @@ export function isBare(message: OutgoingMessage): boolean {
 /** Every name in a message of `publishAll` is one that it may have. @throws UsageError */
 export function checkMessageNames(message: OutgoingMessage): void {
   for (const name in message) {
-    if (name !== 'topic' && !PUBLISH_NAMES.includes(name)) throw unknownName('', name, PUBLISH_NAMES)
+    if (name !== 'topic') checkName(name)
   }
 }
 
 /** Checks the options of `send`; returns the properties as they are sent. @throws UsageError */
 export function checkSendOptions(options: SendOptions, version5: Version5): Properties | undefined {
-  for (const name in options) if (!SEND_NAMES.includes(name)) throw unknownName('', name, SEND_NAMES)
-  const { qos, retain, properties } = options
-  if (qos !== undefined && qos !== 0)
-    throw invalid('qos', '0, the only one of send(); else use publish()', qos)
-  if (retain !== undefined) checkBoolean('retain', retain)
+  const { qos, retain, properties } = withDefaults('', options, SEND_DEFAULTS)
+  if (qos !== 0) throw invalid('qos', '0, the only one of send(); else use publish()', qos)
+  checkBoolean('retain', retain)
   return publishProperties(properties, version5)
 }
 

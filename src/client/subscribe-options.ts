@@ -261,7 +261,7 @@ function resolveCall(
   return {
     properties,
     timeout: timeout === undefined ? undefined : checkDelay('timeout', timeout, 0),
-    signal: signal === undefined ? undefined : checkSignal('signal', signal),
+    signal: checkSignal(signal),
   }
 }
 
