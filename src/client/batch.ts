@@ -153,9 +153,9 @@ export class Batch {
   }
 
   /** Resolves when there may be room for more, or rejects with the signal's reason. */
-  room(): Promise<void> {
+  room(signal?: AbortSignal): Promise<void> {
     this.#fullAt = this.#runtime.now()
-    return abortable(new Promise((resolve) => (this.#wake = resolve)), this.signal)
+    return abortable(new Promise((resolve) => (this.#wake = resolve)), signal)
   }
 
   /** Whoever waits for room looks again, whether or not there is any. */
@@ -229,7 +229,7 @@ export async function publishAll(
 async function takeSync(batch: Batch, messages: Iterable<OutgoingMessage>): Promise<void> {
   const iterator = messages[Symbol.iterator]()
   try {
-    while (!batch.fill(iterator)) await batch.room()
+    while (!batch.fill(iterator)) await batch.room(batch.signal)
   } catch (error) {
     try {
       iterator.return?.()
@@ -243,6 +243,6 @@ async function takeSync(batch: Batch, messages: Iterable<OutgoingMessage>): Prom
 async function takeAsync(batch: Batch, messages: AsyncIterable<OutgoingMessage>): Promise<void> {
   for await (const message of messages) {
     batch.signal?.throwIfAborted()
-    while (!batch.add(message)) await batch.room()
+    while (!batch.add(message)) await batch.room(batch.signal)
   }
 }

@@ -207,7 +207,7 @@ export function checkMessageNames(message: OutgoingMessage): void {
 /** Checks the options of `send`; returns the properties as they are sent. @throws UsageError */
 export function checkSendOptions(options: SendOptions, version5: Version5): Properties | undefined {
   const { qos, retain, properties } = withDefaults('', options, SEND_DEFAULTS)
-  if (qos !== 0) throw invalid('qos', '0, the only one of send(); else use publish()', qos)
+  if (qos !== 0) throw invalid('qos', '0, as send() has no other: use publish()', qos)
   checkBoolean('retain', retain)
   return publishProperties(properties, version5)
 }
