@@ -112,7 +112,7 @@ export interface ResolvedDisconnect {
 }
 
 const PUBLISH_NAMES = ['qos', 'retain', 'payload', 'until', 'signal', 'timeout', 'properties']
-const SEND_DEFAULTS = { qos: 0, retain: false, properties: undefined }
+const SEND_NAMES = ['qos', 'retain', 'properties']
 const UNTIL = ['acknowledged', 'stored'] as const
 
 const PUBLISH_PROPERTIES = propertyRules(
@@ -150,7 +150,8 @@ export function checkPublishOptions(
   for (const name in options) {
     if (name !== 'qos' && name !== 'topic') checkPublishOption(options, name)
   }
-  return publishProperties(options.properties, version5)
+  const { properties } = options
+  return properties === undefined ? undefined : propertiesOf5(properties, PUBLISH_PROPERTIES, version5)
 }
 
 function checkName(name: string): void {
@@ -173,10 +174,6 @@ function checkUntil({ until, qos }: DeliveryOptions): void {
   checkOneOf('until', until, UNTIL)
   if (until === 'acknowledged' || qos) return
   throw new UsageError('invalid-option', 'until', "expected qos 1 or 2 with 'stored', got qos 0")
-}
-
-function publishProperties(properties: unknown, version5: Version5): Properties | undefined {
-  return properties === undefined ? undefined : propertiesOf5(properties, PUBLISH_PROPERTIES, version5)
 }
 
 /** Checked properties; an object without any is no use of version 5. */
@@ -206,10 +203,9 @@ export function checkMessageNames(message: OutgoingMessage): void {
 
 /** Checks the options of `send`; returns the properties as they are sent. @throws UsageError */
 export function checkSendOptions(options: SendOptions, version5: Version5): Properties | undefined {
-  const { qos, retain, properties } = withDefaults('', options, SEND_DEFAULTS)
-  if (qos !== 0) throw invalid('qos', '0, as send() has no other: use publish()', qos)
-  checkBoolean('retain', retain)
-  return publishProperties(properties, version5)
+  for (const name in options) if (!SEND_NAMES.includes(name)) throw unknownName('', name, SEND_NAMES)
+  if (options.qos) throw invalid('qos', '0, or publish() instead of send()', options.qos)
+  return checkPublishOptions(options, version5)
 }
 
 /**
