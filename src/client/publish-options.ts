@@ -204,7 +204,7 @@ export function checkMessageNames(message: OutgoingMessage): void {
 /** Checks the options of `send`; returns the properties as they are sent. @throws UsageError */
 export function checkSendOptions(options: SendOptions, version5: Version5): Properties | undefined {
   for (const name in options) if (!SEND_NAMES.includes(name)) throw unknownName('', name, SEND_NAMES)
-  if (options.qos) throw invalid('qos', '0, or publish() instead of send()', options.qos)
+  if (options.qos) throw invalid('qos', '0, for others use publish()', options.qos)
   return checkPublishOptions(options, version5)
 }
 
