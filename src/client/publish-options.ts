@@ -158,16 +158,20 @@ function checkName(name: string): void {
   if (!PUBLISH_NAMES.includes(name)) throw unknownName('', name, PUBLISH_NAMES)
 }
 
+/** A message of `publishAll` with options of its own has most of them unset: these are passed without a search. */
 function checkPublishOption(options: PublishOptions | OutgoingMessage, name: string): void {
-  checkName(name)
   const value = options[name as keyof typeof options]
-  if (value === undefined) return
-  if (name === 'retain') checkBoolean(name, value)
-  else if (name === 'until') checkUntil(options)
-  else if (name === 'signal') checkSignal(value)
-  else if (name === 'timeout') checkDelay(name, value, 0)
+  if (name === 'retain') {
+    if (value !== undefined) checkBoolean(name, value)
+  } else if (name === 'until') {
+    if (value !== undefined) checkUntil(options)
+  } else if (name === 'timeout') {
+    if (value !== undefined) checkDelay(name, value, 0)
+  } else if (name === 'signal') checkSignal(value)
   // A message has its payload under this name.
-  else if (name === 'payload' && !('topic' in options)) checkOneOf(name, value, ['copied', 'borrowed'])
+  else if (name === 'payload' && value !== undefined && !('topic' in options))
+    checkOneOf(name, value, ['copied', 'borrowed'])
+  else if (name !== 'properties') checkName(name)
 }
 
 function checkUntil({ until, qos }: DeliveryOptions): void {
@@ -204,7 +208,7 @@ export function checkMessageNames(message: OutgoingMessage): void {
 /** Checks the options of `send`; returns the properties as they are sent. @throws UsageError */
 export function checkSendOptions(options: SendOptions, version5: Version5): Properties | undefined {
   for (const name in options) if (!SEND_NAMES.includes(name)) throw unknownName('', name, SEND_NAMES)
-  if (options.qos) throw invalid('qos', '0, for others use publish()', options.qos)
+  if (options.qos) throw invalid('qos', '0, or use publish()', options.qos)
   return checkPublishOptions(options, version5)
 }
 
