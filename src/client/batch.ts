@@ -58,7 +58,7 @@ const OPTIONS = {
   signal: undefined,
 }
 
-export class Batch {
+export class Batch implements DeliveryOwner {
   readonly signal: AbortSignal | undefined
   readonly #publisher: Publisher
   readonly #runtime: Runtime
@@ -102,8 +102,7 @@ export class Batch {
       // The count goes up first: the message may settle before `take` returns.
       opened = options.qos ? 1 : 0
       this.#open += opened
-      const owner = opened === 0 ? undefined : new Member(this, index)
-      if (!this.#publisher.take(message.topic, message.payload, options, owner)) {
+      if (!this.#publisher.take(message.topic, message.payload, options, this, index)) {
         this.#open -= opened
         return false
       }
@@ -182,30 +181,15 @@ export class Batch {
 
   #finished: (() => void) | undefined = undefined
 
-  handleSettled(index: number, error: unknown): void {
+  settle({ place }: Delivery, error: unknown): void {
     this.#open -= 1
     if (error === undefined) this.#published += 1
-    else this.#fail(index, error)
+    else this.#fail(place, error)
     if (this.#open === 0) this.#finished?.()
   }
 
   #fail(index: number, error: unknown): void {
     if (this.#failures.length < MOST_FAILURES) this.#failures.push({ index, error })
-  }
-}
-
-/** Knows the place of its message in the batch. */
-class Member implements DeliveryOwner {
-  readonly #batch: Batch
-  readonly #index: number
-
-  constructor(batch: Batch, index: number) {
-    this.#batch = batch
-    this.#index = index
-  }
-
-  settle(_delivery: Delivery, error: unknown): void {
-    this.#batch.handleSettled(this.#index, error)
   }
 }
 

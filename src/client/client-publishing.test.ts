@@ -339,6 +339,35 @@ describe.each(VERSIONS)('publish() in %s', (version) => {
     expect(client.pending).toEqual([])
   })
 
+  it('a signal that aborts when its message is over does not touch the next one', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const controller = new AbortController()
+    await client.publish('a', 'x', { qos: 1, signal: controller.signal })
+    world.broker.faults.onSend('puback', { times: 1 }).delay(1_000)
+    const next = outcomeOf(client.publish('b', 'y', { qos: 1 }))
+    controller.abort(new Error('late'))
+    await world.advance(999)
+    expect(next.state).toBe('pending')
+    await world.advance(1)
+    expect(next.state).toBe('resolved')
+  })
+
+  it('what waits without a connection is new, whatever was published before', async () => {
+    const world = makeWorld(version)
+    const first = await world.connected()
+    const many = Array.from({ length: 9 }, (_, i) => first.publish('a', `${i}`, { qos: i % 2 ? 1 : 2 }))
+    await Promise.all(many)
+    const client = world.client({ clientId: 'other', queue: { qos0: true } })
+    const waiting = ([0, 1, 2] as const).map((qos) => client.publish('b', `${qos}`, { qos }))
+    const description = { topic: 'b', stage: 'queued', attempts: 0, packetId: undefined }
+    expect(client.pending).toMatchObject([description, description, description])
+    await client.connect()
+    expect(await Promise.all(waiting)).toMatchObject([0, 1, 2].map(() => ({ reasonCode: 0 })))
+    const sent = world.got('publish').filter(({ topic }) => topic === 'b')
+    expect(sent).toMatchObject([0, 1, 2].map((qos) => ({ qos, dup: false })))
+  })
+
   it('a signal that has aborted rejects with its reason, offline too', async () => {
     const world = makeWorld(version)
     const client = world.client()

@@ -105,13 +105,20 @@ export class Publisher {
   }
 
   /**
-   * Takes a message of `publishAll` for an owner of its own, if there is room for it: else false.
+   * Takes a message of `publishAll`, if there is room for it: else false.
    *
-   * @param owner none of a message of QoS 0
+   * @param owner is told of it, unless its QoS is 0
+   * @param place by which the owner knows it
    * @throws UsageError, ConnectionError, ClosedError
    */
-  take(topic: string, payload: Payload, options: DeliveryOptions, owner: DeliveryOwner | undefined): boolean {
-    if (options.qos) return this.#deliver(topic, payload, options, owner, false, true) !== undefined
+  take(
+    topic: string,
+    payload: Payload,
+    options: DeliveryOptions,
+    owner: DeliveryOwner,
+    place: number,
+  ): boolean {
+    if (options.qos) return this.#deliver(topic, payload, options, owner, false, true, place) !== undefined
     const { driver } = this.#host
     if (options === NO_OPTIONS && !driver?.saturated && this.#sendPlain(driver, topic, payload)) return true
     const { hasRoom } = this
@@ -156,6 +163,8 @@ export class Publisher {
       const { next }: Delivery = delivery
       delivery.next = undefined
       this.handleSettled(delivery)
+      // Those who wait for a store's records may know it still.
+      if (this.#options.store === undefined) delivery.recycle()
       delivery = next
     }
   }
@@ -311,7 +320,11 @@ export class Publisher {
     const caller = new Caller(this.#events, lent ? () => this.#untilWritten() : undefined)
     // It is taken, unless it may wait.
     const delivery = this.#deliver(topic, payload, options, caller, lent, false) as Delivery
-    if (signal !== undefined) caller.listen(signal, () => this.#abort(delivery, signal.reason))
+    if (signal !== undefined) {
+      caller.listen(signal, () => {
+        if (delivery.owner === caller) this.#abort(delivery, signal.reason)
+      })
+    }
     if (until === 'stored' && this.#options.store !== undefined) this.#untilStored.push(delivery)
     return caller.promise
   }
@@ -326,9 +339,10 @@ export class Publisher {
     topic: string,
     payload: Payload,
     options: DeliveryOptions,
-    owner: DeliveryOwner | undefined,
+    owner: DeliveryOwner,
     lent: boolean,
     mayWait: boolean,
+    place = 0,
   ): Delivery | undefined {
     const name = this.#names.encode(topic)
     const { version5, operationTimeout } = this.#options
@@ -357,6 +371,7 @@ export class Publisher {
         now,
       )
       if (sent !== undefined) {
+        sent.place = place
         driver.touched()
         if (!driver.reading) this.#host.handleQueued()
         return sent
@@ -365,9 +380,10 @@ export class Publisher {
     if (closedError !== undefined) throw closedError
     if (mayWait && !this.hasRoom) return undefined
     const message = { name, payload: bytes, payloadSize, qos, retain, properties, lent }
-    const delivery = new Delivery(message, this.#host.now, !lent && !isText)
+    const delivery = Delivery.of(message, this.#host.now, !lent && !isText)
     delivery.timeout = timeout
     delivery.owner = owner
+    delivery.place = place
     if (hasRoom) this.#admit(delivery, delivery.createdAt)
     else this.#offerWhenFull(delivery, session)
     // It was not sent at once.
@@ -407,7 +423,6 @@ export class Publisher {
 
   /** The caller lost interest: unsent the message is forgotten, sent it goes on, rule 17. */
   #abort(delivery: Delivery, reason: unknown): void {
-    if (delivery.owner === undefined) return
     const { driver, session } = this.#host
     if (!this.#outbox.withdraw(delivery)) (driver?.connection ?? session).abandon(delivery)
     this.#reject(delivery, reason)
@@ -430,7 +445,7 @@ export class Publisher {
 function notConnected(): ConnectionError {
   return new ConnectionError(
     'not-connected',
-    'there is no connection now, and QoS 0 messages are not queued (option queue.qos0)',
+    'there is no connection now, and QoS 0 is not queued (option queue.qos0)',
     { phase: 'established' },
   )
 }

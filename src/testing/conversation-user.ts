@@ -65,7 +65,7 @@ export class User {
             now,
           )
       if (sent !== undefined) return this.#do(() => {}, sent)
-      const delivery = new Delivery(message, now)
+      const delivery = Delivery.of(message, now)
       delivery.timeout = timeout
       if (connection === undefined) session.queue(delivery)
       else this.#do(() => connection.publish(delivery, now))
@@ -78,7 +78,7 @@ export class User {
   delivery(topic: string, payload: string, qos: QoS): Delivery {
     const payloadSize = utf8Length(payload)
     const name = this.#names.encode(topic)
-    return new Delivery(
+    return Delivery.of(
       { name, payload, payloadSize, qos, retain: false, properties: undefined, lent: false },
       this.#c.now,
     )

@@ -207,7 +207,7 @@ class CoreConversation {
     }
     this.tally.published += 1
     if (qos === 0) return this.#publishQos0(connection, message)
-    const delivery = new Delivery(message, this.#now)
+    const delivery = Delivery.of(message, this.#now)
     delivery.timeout = random.pick([0, 5_000])
     this.#deliveries.set(delivery, 0)
     connection.publish(delivery, this.#now)

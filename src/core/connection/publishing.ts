@@ -142,8 +142,7 @@ export class Publishing {
     if (buffer.pending >= HIGH_WATER || session.deliveryIds >= DELIVERY_IDS) return undefined
     if (qos === 2 && session.openQos2 >= this.#options.maxInflightQos2) return undefined
     if (properties?.topicAlias !== undefined) return undefined
-    const message = { name, payload, payloadSize, qos, retain, properties, lent: false }
-    const delivery = new Delivery(message, now)
+    const delivery = Delivery.of({ name, payload, payloadSize, qos, retain, properties, lent: false }, now)
     const packetId = session.ids.allocate(delivery)
     if (packetId === 0) return undefined
     session.begin(delivery, packetId)
@@ -275,7 +274,7 @@ export class Publishing {
     if (this.#deadlines.stuck > now) return undefined
     return new ConnectionError(
       'operation-timeout',
-      `all ${this.#window} messages that the server accepts at once have waited in vain, and nothing moved since`,
+      `all ${this.#window} messages that the server accepts at once wait, and nothing moves`,
       { phase: 'established', outcome: 'pending' },
     )
   }

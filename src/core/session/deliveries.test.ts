@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest'
+import { ConnectionError } from '../errors.ts'
 import { Slabs } from '../bytes/slabs.ts'
 import { encodeTopicName } from '../topics/topic-names.ts'
 import { bytesOf, Delivery, DeliveryList } from './deliveries.ts'
 
 function delivery(payload: string | Uint8Array, lent = false): Delivery {
   const name = encodeTopicName('a')
-  return new Delivery(
+  return Delivery.of(
     { name, payload, payloadSize: payload.length, qos: 1, retain: false, properties: undefined, lent },
     0,
   )
@@ -90,6 +91,51 @@ describe('a delivery', () => {
     expect(own).toEqual(Uint8Array.of(1, 2))
     lent.own()
     expect(lent.payload).toBe(own)
+  })
+
+  it('is as a new one in the memory of one that is over', () => {
+    const last = delivery('first')
+    Object.assign(last, {
+      state: 'settled',
+      packetId: 7,
+      connection: 3,
+      attempts: 2,
+      reasonCode: 16,
+      timeout: 9,
+    })
+    Object.assign(last, {
+      result: { reasonString: 'x' },
+      properties: { responseTopic: 'r' },
+      sentAt: 5,
+      key: 4,
+    })
+    last.recycle()
+    expect(last.payload).toBe('')
+    const next = delivery('second')
+    const other = delivery('second')
+    expect(next).toBe(last)
+    expect(other).not.toBe(last)
+    expect({ ...next, key: 0, sentAt: 0 }).toEqual({ ...other, key: 0, sentAt: 0 })
+    expect(next.payload).toBe('second')
+  })
+
+  it.each([
+    ['is not over', { state: 'published' }],
+    ['failed', { state: 'settled', error: new ConnectionError('closed', 'x', { phase: 'established' }) }],
+    ['was abandoned', { state: 'settled', abandoned: true }],
+  ])('keeps its memory when it %s', (_, fields) => {
+    const kept = Object.assign(delivery('x'), fields)
+    kept.recycle()
+    expect(delivery('y')).not.toBe(kept)
+    expect(kept.payload).toBe('x')
+  })
+
+  it('gives its memory to one other, however often that is asked for', () => {
+    const over = Object.assign(delivery('x'), { state: 'settled' as const })
+    over.recycle()
+    over.recycle()
+    expect(delivery('y')).toBe(over)
+    expect(delivery('z')).not.toBe(over)
   })
 
   it.each(['own', 'release'] as const)('holds the memory of output that it stays in, until %s()', (end) => {

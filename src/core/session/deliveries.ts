@@ -36,7 +36,7 @@ export class Delivery implements OutgoingPublish {
   /** Deliveries are pulled as events when they have settled. */
   readonly type = 'delivery' as const
   state: DeliveryState = 'queued'
-  readonly qos: QoS
+  qos: QoS = 0
   /** 0 until one is bound. */
   packetId = 0
   /** The number of the connection that it was last sent on. */
@@ -45,8 +45,9 @@ export class Delivery implements OutgoingPublish {
   next: Delivery | undefined = undefined
   /** The slab that the payload lies in, which is held. */
   #slab: Slab | undefined = undefined
-  /** Whatever the owner of the machine needs to tell the caller. */
+  /** Whatever the owner of the machine needs to tell the caller, and the number by which that knows the message. */
   owner: unknown = undefined
+  place = 0
   /** Set when settled: how it ended. */
   error: MqttError | undefined = undefined
   reasonCode = 0
@@ -54,22 +55,22 @@ export class Delivery implements OutgoingPublish {
   /** The journal's position after the latest record about it. */
   recordedAt = 0
 
-  readonly name: TopicName
-  readonly payloadSize: number
-  readonly retain: boolean
-  readonly properties: Properties | undefined
-  lent: boolean
+  name!: TopicName
+  payloadSize = 0
+  retain = false
+  properties: Properties | undefined = undefined
+  lent = false
   /** The payload is its caller's until `publish` returns: it is in the output by then, or is copied. */
-  passing: boolean
+  passing = false
   /** The payload, unless it lies in a slab; then at which byte. */
-  #memory: Uint8Array | string
+  #memory: Uint8Array | string = ''
   #start = 0
   /** Names the delivery in the journal. */
   key = 0
   /** The journal's position after the record that took it in. */
   queuedAt = 0
   /** Monotonic ms: taken from the user, and last sent. */
-  readonly createdAt: number
+  createdAt = 0
   sentAt = 0
   attempts = 0
   /** ms from the last sending until nobody waits any more; 0: no limit. */
@@ -77,16 +78,33 @@ export class Delivery implements OutgoingPublish {
   /** Nobody waits for the outcome any more; the exchange goes on. */
   abandoned = false
 
-  constructor(message: OutgoingPublish, now: number, passing = false) {
-    this.name = message.name
-    this.#memory = message.payload
-    this.passing = passing
-    this.payloadSize = message.payloadSize
-    this.qos = message.qos
-    this.retain = message.retain
-    this.properties = message.properties
-    this.lent = message.lent
-    this.createdAt = now
+  /**
+   * In the memory of one that is over, if there is one: of many, new memory is most of what they cost.
+   *
+   * @param now monotonic ms
+   */
+  static of(message: OutgoingPublish, now: number, passing = false): Delivery {
+    const delivery = SPARE.pop() ?? new Delivery()
+    delivery.name = message.name
+    delivery.#memory = message.payload
+    delivery.passing = passing
+    delivery.payloadSize = message.payloadSize
+    delivery.qos = message.qos
+    delivery.retain = message.retain
+    delivery.properties = message.properties
+    delivery.lent = message.lent
+    delivery.createdAt = now
+    return delivery
+  }
+
+  /** Nobody knows it any more: if it ended as it should, the next message may have its memory. */
+  recycle(): void {
+    if (this.state !== 'settled' || this.error !== undefined || this.abandoned) return
+    this.state = 'queued'
+    this.#memory = ''
+    this.properties = this.result = undefined
+    this.attempts = this.connection = this.packetId = this.timeout = this.reasonCode = 0
+    if (SPARE.length < MOST_SPARE) SPARE.push(this)
   }
 
   get payload(): Uint8Array | string {
@@ -127,6 +145,10 @@ export class Delivery implements OutgoingPublish {
     this.lent = false
   }
 }
+
+/** Of all sessions, of which few have many messages under way at once: 1 MiB. */
+const SPARE: Delivery[] = []
+const MOST_SPARE = 4_096
 
 /** A doubly linked list; a delivery stands in at most one. */
 export class DeliveryList {

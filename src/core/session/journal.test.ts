@@ -14,7 +14,7 @@ import { Session } from './session.ts'
 function delivery(payload: string | Uint8Array, qos: QoS = 1, properties?: Properties, now = 0): Delivery {
   const payloadSize = typeof payload === 'string' ? utf8Length(payload) : payload.length
   const name = encodeTopicName('t/ü')
-  return new Delivery({ name, payload, payloadSize, qos, retain: qos === 2, properties, lent: false }, now)
+  return Delivery.of({ name, payload, payloadSize, qos, retain: qos === 2, properties, lent: false }, now)
 }
 
 /** A session that is recorded, and what a store would hold of it. */

@@ -113,7 +113,7 @@ class Restoration {
     reader.end = payloadEnd
     const payload = reader.rest()
     reader.end = end
-    const delivery = new Delivery(
+    const delivery = Delivery.of(
       {
         name,
         payload,
