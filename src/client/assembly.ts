@@ -79,14 +79,13 @@ export class Assembly implements EngineClient, PublisherHost {
 
   describe({ name, qos, state, createdAt, attempts, packetId }: Delivery): PendingDelivery {
     const { runtime } = this.engine.resources
-    const since = runtime.wallTime() - (runtime.now() - createdAt)
     return {
       topic: name.text,
       qos,
       stage: state,
-      since,
+      since: runtime.wallTime() - (runtime.now() - createdAt),
       attempts,
-      packetId: packetId === 0 ? undefined : packetId,
+      packetId: packetId || undefined,
     }
   }
 

@@ -108,7 +108,8 @@ function takeLogin(urls: readonly URL[]): { username: string | undefined; passwo
   for (const [index, url] of urls.entries()) {
     const differs = url.username !== username || url.password !== password
     if (differs && url.username + url.password !== '') {
-      const message = 'expected user and password of the first URL, got others; see credentials'
+      const message =
+        'expected the same user and password as in the first URL, got others; see the option credentials'
       throw invalidUrl(`url[${index}]`, message)
     }
     url.username = ''

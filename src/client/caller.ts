@@ -64,7 +64,7 @@ export class Caller implements DeliveryOwner {
   settle(delivery: Delivery, error: unknown): void {
     if (error !== undefined) return this.#giveBack(() => this.fail(delivery.name.text, error))
     const { packetId, reasonCode, result } = delivery
-    this.resolve({ packetId: packetId === 0 ? undefined : packetId, reasonCode, properties: result })
+    this.resolve({ packetId: packetId || undefined, reasonCode, properties: result })
   }
 
   /** What was given up may still be on its way out of the caller's memory. */

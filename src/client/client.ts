@@ -23,7 +23,6 @@ import type { Handler } from './message.ts'
 import type { MessageStream } from './message-stream.ts'
 import { checkFunction, checkSignal, needsVersion5, type Payload, withDefaults } from './option-checks.ts'
 import { resolveOptions } from './options.ts'
-import { owedBy, pendingOf } from './pending.ts'
 import type { PoolResources } from './pool-resources.ts'
 import {
   type DisconnectOptions,
@@ -35,7 +34,7 @@ import {
 } from './publish-options.ts'
 import { abortable } from './abortable.ts'
 import type { SubscribeResult, Subscription, UnsubscribeResult } from './requests.ts'
-import { type StatisticsSnapshot, snapshot } from './statistics.ts'
+import { owedBy, type StatisticsSnapshot, snapshot } from './statistics.ts'
 import {
   checkFilterNames,
   checkFilters,
@@ -94,9 +93,12 @@ export class Client {
     )
   }
 
-  /** Messages of QoS 1 and 2 that are owed; from `connect()` on those of the store, too. */
+  /**
+   * Messages of QoS 1 and 2 that are owed, in the order in which they would be sent; from `connect()` on those of the
+   * store, too.
+   */
   get pending(): readonly PendingDelivery[] {
-    return pendingOf(this.#parts.engine.session, (delivery) => this.#parts.describe(delivery))
+    return Array.from(this.#parts.session.deliveries(), (delivery) => this.#parts.describe(delivery))
   }
 
   /**

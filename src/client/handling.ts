@@ -55,11 +55,6 @@ export class Handling {
     this.#owner = owner
   }
 
-  /** Bytes that it holds in memory. */
-  get size(): number {
-    return this.message.end - this.message.start
-  }
-
   /** A handler will be called. */
   expect(route: Route): void {
     const { ack } = route

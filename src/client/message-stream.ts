@@ -62,11 +62,6 @@ export class BufferedStream implements MessageStream {
     return this.#subscription
   }
 
-  /** Messages that nobody has asked for yet. */
-  get buffered(): number {
-    return this.#buffer.length
-  }
-
   [Symbol.asyncIterator](): this {
     return this
   }

@@ -39,8 +39,8 @@ export class Outbox {
   }
 
   /**
-   * Decides about one more message: `'admitted'`, `'waiting'` (`admit` is called later), `'dropped'` by policy, or
-   * `'rejected'`. `drop` is told of those that give way to it.
+   * Decides about a message for which there is no room: `'admitted'`, `'waiting'` (`admit` is called later), `'dropped'`
+   * by policy, or `'rejected'`. `drop` is told of those that give way to it.
    */
   offer(
     delivery: Delivery,
@@ -49,7 +49,6 @@ export class Outbox {
     drop: (delivery: Delivery) => void,
   ): 'admitted' | 'waiting' | 'dropped' | 'rejected' {
     const bytes = sizeOf(delivery)
-    if (this.hasRoom(session, bytes)) return 'admitted'
     switch (this.#limits.overflow) {
       case 'reject':
         return 'rejected'

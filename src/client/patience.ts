@@ -102,7 +102,7 @@ export class Patience {
   #checkStream(route: Route, due: number, now: number): void {
     if (now < due) return this.#alarm.set(due)
     this.#full.set(route, Infinity)
-    const text = `nobody reads the messages of "${route.filter}": ${route.running} wait, no others are read`
+    const text = `nobody reads the messages of "${route.filter}": ${route.running} wait, and no others are read`
     this.#events.emit('error', { error: new MqttError('unread-messages', text) })
   }
 }

@@ -107,8 +107,7 @@ export class Publisher {
   /**
    * Takes a message of `publishAll`, if there is room for it: else false.
    *
-   * @param owner is told of it, unless its QoS is 0
-   * @param place by which the owner knows it
+   * @param owner is told of it by its place, unless its QoS is 0
    * @throws UsageError, ConnectionError, ClosedError
    */
   take(
@@ -147,10 +146,8 @@ export class Publisher {
 
   /** A delivery is over. */
   handleSettled(delivery: Delivery): void {
-    const owner = delivery.owner as DeliveryOwner | undefined
-    delivery.owner = undefined
-    const { error } = delivery
-    if (owner !== undefined) owner.settle(delivery, error)
+    const { owner, error } = delivery
+    if (owner !== undefined) this.#reject(delivery, error)
     else if (this.#events.has('deliverySettled') && delivery.qos > 0) {
       this.#events.emit('deliverySettled', { delivery: this.#host.describe(delivery), error })
     }
@@ -400,7 +397,6 @@ export class Publisher {
     )
     if (answer === 'admitted') return this.#admit(delivery, delivery.createdAt)
     if (answer === 'waiting') return
-    delivery.owner = undefined
     if (answer === 'dropped') this.#statistics.messagesDropped += 1
     throw this.#outbox.fullError(delivery.name.text, answer === 'dropped')
   }

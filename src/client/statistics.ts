@@ -2,6 +2,8 @@
 
 import { Traffic } from '../core/connection/traffic.ts'
 import { PACKET_TYPES, type PacketType } from '../core/packets/types.ts'
+import { bytesOf } from '../core/session/deliveries.ts'
+import { Session } from '../core/session/session.ts'
 
 /** By packet type. */
 export type PacketCounts = Readonly<Record<PacketType, number>>
@@ -50,6 +52,22 @@ export interface Owed {
   readonly unackedBytes: number
 }
 
+/**
+ * @param waiting publishes that wait for room in the queue
+ * @param requests SUBSCRIBEs and UNSUBSCRIBEs that have not settled, and those of them that were sent
+ */
+export function owedBy(session: Session, waiting: number, requests: number, unanswered: number): Owed {
+  const { released, published, queued } = session
+  const unacked = released.size + published.size
+  const unackedBytes = bytesOf(released) + bytesOf(published)
+  return {
+    incompleteOperations: unacked + queued.size + waiting + requests,
+    incompleteBytes: unackedBytes + queued.bytes,
+    unackedOperations: unacked + unanswered,
+    unackedBytes,
+  }
+}
+
 export function snapshot(
   traffic: Readonly<Traffic>,
   statistics: Readonly<Statistics>,
@@ -69,15 +87,8 @@ export function snapshot(
 
 /** The sum of several; the round trip is the first's that has one. */
 export function sum(all: readonly StatisticsSnapshot[]): StatisticsSnapshot {
-  const empty = snapshot(new Traffic(), new Statistics(), NOTHING_OWED)
+  const empty = snapshot(new Traffic(), new Statistics(), owedBy(new Session(), 0, 0, 0))
   return all.reduce((left, right) => add(left, right) as StatisticsSnapshot, empty)
-}
-
-const NOTHING_OWED: Owed = {
-  incompleteOperations: 0,
-  incompleteBytes: 0,
-  unackedOperations: 0,
-  unackedBytes: 0,
 }
 
 function add(left: unknown, right: unknown): unknown {

@@ -42,10 +42,6 @@ export class Subscriptions {
     return this.#subscribed ?? NO_FILTERS
   }
 
-  get size(): number {
-    return this.#tree?.size ?? 0
-  }
-
   add(route: Route): void {
     this.#tree ??= new TopicTree()
     this.#tree.add(deliveryFilter(route.filter), route)

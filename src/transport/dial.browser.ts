@@ -24,7 +24,8 @@ export function createDial({ runtime }: { readonly runtime: Timers }): Dial {
   return dial
 }
 
-const LATE = 'no answer of the host, the handshake or websocket.transform: check host, port and firewalls'
+const LATE =
+  'host or WebSocket handshake did not answer, or websocket.transform did not settle: check host, port and firewalls'
 
 /** What the browser decides for itself, and what to do instead. */
 const REFUSED: readonly (readonly [name: keyof DialOptions, instead: string])[] = [

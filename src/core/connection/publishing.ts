@@ -109,7 +109,7 @@ export class Publishing {
   publish(message: OutgoingPublish): void {
     const refusal = this.#limits.refusal(message)
     if (refusal !== undefined) throw refusal
-    this.#write(message, message.retain ? RETAIN_FLAG : 0, 0, message.properties, this.#aliases !== undefined)
+    this.#write(message, 0, message.properties, false)
   }
 
   /** Whether nothing limits or rewrites messages without properties. */
@@ -245,12 +245,9 @@ export class Publishing {
   encodeStored(delivery: Delivery): void {
     if (delivery.state === 'released') return this.#writer.acknowledge('pubrel', delivery.packetId, 0)
     if (delivery.state !== 'published') return
-    const flags =
-      (delivery.qos << 1) | (delivery.retain ? RETAIN_FLAG : 0) | (delivery.attempts > 0 ? DUP_FLAG : 0)
-    const alias = delivery.attempts === 0 && this.#aliases !== undefined
     delivery.attempts += 1
     this.#expect(delivery)
-    this.#write(delivery, flags, delivery.packetId, datedProperties(delivery, this.#now), alias)
+    this.#write(delivery, delivery.packetId, datedProperties(delivery, this.#now), delivery.attempts > 1)
     const { slab, position } = this.#writer.buffer
     if (delivery.passing) delivery.stay(slab, position - delivery.payloadSize)
   }
@@ -321,27 +318,19 @@ export class Publishing {
   #bindAndSend(delivery: Delivery): boolean {
     const session = this.#session
     const refusal = expiry(delivery, this.#now) ?? this.#limits.refusal(delivery)
-    if (refusal !== undefined) {
+    if (refusal !== undefined || delivery.qos === 0) {
+      // Refused or written, it is over.
+      if (refusal === undefined) this.#write(delivery, 0, datedProperties(delivery, this.#now), false)
       session.settle(delivery)
       delivery.error = refusal
       this.#report(delivery)
       return true
     }
-    if (delivery.qos === 0) return this.#sendQueuedQos0(delivery)
     if (session.deliveryIds >= DELIVERY_IDS) return false
     if (delivery.qos === 2 && session.openQos2 >= this.#options.maxInflightQos2) return false
     if (!session.bind(delivery)) return false
     this.#enter(delivery)
     this.#transmit(delivery)
-    return true
-  }
-
-  /** A message of QoS 0 that waited for a connection: written, it is over. */
-  #sendQueuedQos0(delivery: Delivery): true {
-    const flags = delivery.retain ? RETAIN_FLAG : 0
-    this.#write(delivery, flags, 0, datedProperties(delivery, this.#now), this.#aliases !== undefined)
-    this.#session.settle(delivery)
-    this.#report(delivery)
     return true
   }
 
@@ -375,30 +364,32 @@ export class Publishing {
     this.#durable.send(delivery, delivery.recordedAt)
   }
 
+  /** @param again with DUP, and by its topic: an alias is of the connection before */
   #write(
     message: OutgoingPublish,
-    flags: number,
     packetId: number,
     properties: Properties | undefined,
-    mayAlias: boolean,
+    again: boolean,
   ): void {
     let topic = message.name.bytes
     let sent = properties
-    if (!mayAlias) {
+    const aliases = again ? undefined : this.#aliases
+    if (aliases === undefined) {
       if (sent?.topicAlias !== undefined) sent = { ...sent, topicAlias: undefined }
-    } else if (this.#aliases !== undefined && (this.#choosesAliases || sent?.topicAlias !== undefined)) {
-      const use = this.#alias(message)
+    } else if (this.#choosesAliases || sent?.topicAlias !== undefined) {
+      const use = this.#alias(aliases, message)
       if (use !== undefined) sent = { ...sent, topicAlias: use.alias }
       if (use?.known) topic = NO_TOPIC
     }
+    const flags = (message.qos << 1) | (message.retain ? RETAIN_FLAG : 0) | (again ? DUP_FLAG : 0)
     this.#writer.publish(message, flags, topic, packetId, sent)
   }
 
   /** The user's alias, or one that we choose, unless the packet became too large by it [5 MQTT-3.2.2-15]. */
-  #alias(message: OutgoingPublish): { alias: number; known: boolean } | undefined {
+  #alias(aliases: OutboundAliases, message: OutgoingPublish): { alias: number; known: boolean } | undefined {
     const { name, properties } = message
-    if (properties?.topicAlias !== undefined) return this.#aliases?.use(name, properties.topicAlias)
-    return this.#limits.allow(message, ALIAS_SIZE) ? this.#aliases?.choose(name) : undefined
+    if (properties?.topicAlias !== undefined) return aliases.use(name, properties.topicAlias)
+    return this.#limits.allow(message, ALIAS_SIZE) ? aliases.choose(name) : undefined
   }
 
   /** The time for the answer begins. */

@@ -121,7 +121,10 @@ describe('a delivery', () => {
 
   it.each([
     ['is not over', { state: 'published' }],
-    ['failed', { state: 'settled', error: new ConnectionError('closed', 'x', { phase: 'established' }) }],
+    [
+      'failed',
+      { state: 'settled', error: new ConnectionError('not-connected', 'x', { phase: 'established' }) },
+    ],
     ['was abandoned', { state: 'settled', abandoned: true }],
   ])('keeps its memory when it %s', (_, fields) => {
     const kept = Object.assign(delivery('x'), fields)

@@ -329,7 +329,7 @@ function lossError(delivery: Delivery, policy: OnSessionLost): MqttError | undef
     return new ClosedError(
       'outcome-unknown',
       `the server lost the session of a QoS 2 message to "${delivery.name.text}" (packet identifier ${packetId}); ` +
-        'sent again it could arrive twice',
+        'sending it again could deliver it twice, so whether it was delivered is unknown',
       false,
     )
   }
