@@ -186,6 +186,34 @@ describe("until: 'stored'", () => {
   })
 })
 
+describe.each(VERSIONS)('a slow store in %s (rule 32)', (version) => {
+  it('has each message sent once and behind its record, though the server acknowledged one unsent', async () => {
+    const world = makeWorld(version)
+    const puback = { type: 'puback', packetId: 1, reasonCode: 0, properties: undefined } as const
+    world.broker.faults.onSend('pingresp', { times: 1 }).sendAfter(puback)
+    const store = memoryStore()
+    const appends: (() => void)[] = []
+    const append = store.append.bind(store)
+    const client = await world.connectedDurable({ store })
+    await world.settle()
+    store.append = (records) => new Promise((resolve) => appends.push(() => resolve(append(records))))
+    const first = outcomeOf(client.publish('first', 'x', { qos: 1 }))
+    await client.ping()
+    await world.settle()
+    expect(first.state).toBe('resolved')
+    const second = outcomeOf(client.publish('second', 'x', { qos: 1 }))
+    appends.shift()?.()
+    await world.settle()
+    expect(world.got('publish')).toEqual([])
+    while (appends.length > 0) {
+      appends.shift()?.()
+      await world.settle()
+    }
+    expect(world.got('publish')).toMatchObject([{ topic: 'second', dup: false }])
+    expect(second.state).toBe('resolved')
+  })
+})
+
 describe.each(VERSIONS)('a failing store in %s (rule 33)', (version) => {
   it('rejects the publish before anything is sent, and recovers', async () => {
     const world = makeWorld(version)

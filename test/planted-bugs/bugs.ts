@@ -39,7 +39,7 @@ const EXCHANGES: readonly PlantedBug[] = [
     name: 'no DUP',
     why: 'a PUBLISH that is sent again must say so [3.1.1 MQTT-3.3.1-1] [5 MQTT-3.3.1-1]',
     file: PUBLISHING,
-    text: ' | (delivery.attempts > 0 ? DUP_FLAG : 0)',
+    text: ' | (again ? DUP_FLAG : 0)',
     replacement: '',
     tests: [conversation('resuming')],
   },
@@ -50,7 +50,7 @@ const EXCHANGES: readonly PlantedBug[] = [
     text: 'for (const delivery of this.#session.released) {\n      this.#expect(delivery)\n      this.#transmit(delivery)',
     replacement:
       'for (const delivery of this.#session.released) {\n      this.#expect(delivery)\n' +
-      '      this.#write(delivery, 4 | DUP_FLAG, delivery.packetId, delivery.properties, false)',
+      '      this.#write(delivery, delivery.packetId, delivery.properties, true)',
     tests: [conversation('resuming')],
   },
   {
@@ -321,6 +321,22 @@ const MEMORY: readonly PlantedBug[] = [
     text: '    slab.hold()\n',
     replacement: '',
     tests: [test('core/session/deliveries')],
+  },
+  {
+    name: 'a message in used memory is what the last one was',
+    why: 'it says DUP at its first sending, and that it has an identifier while it waits for one',
+    file: 'src/core/session/deliveries.ts',
+    text: 'this.attempts = this.connection = this.packetId = this.timeout = this.reasonCode = 0',
+    replacement: '',
+    tests: [test('client/client-publishing')],
+  },
+  {
+    name: 'the memory of a message is used again while a store writes it down',
+    why: 'what waits to be sent when its record is durable is another message then',
+    file: 'src/client/publisher.ts',
+    text: 'if (this.#options.store === undefined) delivery.recycle()',
+    replacement: 'delivery.recycle()',
+    tests: [test('client/client-sessions')],
   },
   {
     name: 'the network lets go of memory when it takes it',

@@ -139,11 +139,17 @@ describe('aliases of ours', () => {
   )
 
   conversation(
-    "are not used with 'off'",
+    "are not used with 'off', not the user's either",
     (c) => {
       c.connected({ properties: { topicAliasMaximum: 5 } })
       c.user.publish('a')
       c.sends('publish', { topic: 'a', properties: undefined })
+      c.user.publish('a', '', { properties: { topicAlias: 5 } })
+      c.user.publish('a', '', { qos: 1, properties: { topicAlias: 5 } })
+      for (const qos of [0, 1]) {
+        const { properties } = c.sends('publish', { topic: 'a', qos })
+        expect(properties?.topicAlias).toBeUndefined()
+      }
     },
     { ...V5, topicAliases: 'off' },
   )
