@@ -133,6 +133,7 @@ class Delivery {
   error = undefined
   previous = undefined
   next = undefined
+  place = 0
 
   constructor(name, memory, size, qos, retain, properties, owner, now) {
     this.name = name
@@ -160,28 +161,17 @@ class Caller {
   }
 }
 
-/** One of `publishAll`'s. */
-class Member {
-  constructor(batch, index) {
-    this.batch = batch
-    this.index = index
-  }
-
-  settle(_delivery, error) {
-    this.batch.handleSettled(this.index, error)
-  }
-}
-
+/** The caller of `publishAll`, which knows its messages by their places. */
 class Batch {
   published = 0
   open = 0
   failures = []
   wake = undefined
 
-  handleSettled(index, error) {
+  settle({ place }, error) {
     this.open -= 1
     if (error === undefined) this.published += 1
-    else this.failures.push({ index, error })
+    else this.failures.push({ place, error })
     this.wake?.()
   }
 }
@@ -243,6 +233,7 @@ class Flat {
   #window
   #lastName = { text: '', bytes: new Uint8Array(2) }
   #names = new Map()
+  #over = []
   #underWay = new Array(65_536).fill(undefined)
   #nextId = 1
   #inFlight = 0
@@ -323,23 +314,44 @@ class Flat {
 
   publish(topic, payload, options) {
     const caller = new Caller()
-    this.take(topic, payload, options, caller)
+    this.take(topic, payload, options, caller, 0)
     return caller.promise
   }
 
-  take(topic, payload, options, owner) {
+  take(topic, payload, options, owner, place) {
     this.#check(options)
     const name = this.#nameOf(topic)
     const size = this.#sizeOf(payload)
     if (this.#isClosed) fail('closed')
     if (this.#queued >= MOST_QUEUED) fail('the queue is full')
     const { qos = 0, retain = false, properties } = options
-    const delivery = new Delivery(name, payload, size, qos, retain, properties, owner, this.#now)
+    const delivery = this.#delivery(name, payload, size, qos, retain, properties, owner)
+    delivery.place = place
     if (options.timeout !== undefined) delivery.timeout = options.timeout
     if (this.#queued > 0 || this.#inFlight >= this.#window || this.#socket.writableLength > HIGH_WATER)
       return this.#queue(delivery)
     this.#begin(delivery)
     this.#schedule()
+  }
+
+  /** In the memory of one that is over, if there is one. */
+  #delivery(name, payload, size, qos, retain, properties, owner) {
+    const delivery = this.#over.pop()
+    if (delivery === undefined)
+      return new Delivery(name, payload, size, qos, retain, properties, owner, this.#now)
+    delivery.state = QUEUED
+    delivery.name = name
+    delivery.memory = payload
+    delivery.size = size
+    delivery.qos = qos
+    delivery.retain = retain
+    delivery.properties = properties
+    delivery.owner = owner
+    delivery.createdAt = this.#now
+    delivery.timeout = TIME_OUT
+    delivery.packetId = delivery.attempts = delivery.reasonCode = 0
+    delivery.result = undefined
+    return delivery
   }
 
   #check(options) {
@@ -603,6 +615,7 @@ class Flat {
     const { owner } = delivery
     delivery.owner = undefined
     owner?.settle(delivery, delivery.error)
+    if (delivery.error === undefined && !delivery.abandoned) this.#over.push(delivery)
   }
 
   #acknowledge(first, id) {
@@ -760,7 +773,7 @@ const ways = {
           if (done) break
           if (!isBare(value)) fail('options')
           batch.open += 1
-          flat.take(value.topic, value.payload, options, new Member(batch, index++))
+          flat.take(value.topic, value.payload, options, batch, index++)
         }
         if (batch.open === 0) resolve()
       }
