@@ -12,7 +12,7 @@ import { rotation, slices, sliding } from '../windows.mjs'
 
 /** One segment of the loopback. */
 const SLAB = 65_472
-const SLABS = 2
+const SLABS = 16
 const READ_BUFFER = 262_144
 
 const lengthSize = (length) => (length < 128 ? 1 : length < 16_384 ? 2 : 3)
