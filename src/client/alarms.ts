@@ -7,17 +7,22 @@
 
 import type { Runtime, Timer } from './runtime.ts'
 
+/** Who set an alarm. */
+export interface AlarmOwner {
+  handleAlarm(now: number): void
+}
+
 /** A deadline of one owner. */
 export class Alarm {
   /** Monotonic ms at which it rings; Infinity when not set. */
   at: number = Infinity
   index = -1
   readonly #alarms: Alarms
-  readonly #ring: (now: number) => void
+  readonly owner: AlarmOwner
 
-  constructor(alarms: Alarms, ring: (now: number) => void) {
+  constructor(alarms: Alarms, owner: AlarmOwner) {
     this.#alarms = alarms
-    this.#ring = ring
+    this.owner = owner
   }
 
   /** Rings at `at` or earlier. */
@@ -28,10 +33,6 @@ export class Alarm {
   /** Does not ring any more. */
   cancel(): void {
     this.#alarms.remove(this)
-  }
-
-  ring(now: number): void {
-    this.#ring(now)
   }
 }
 
@@ -44,10 +45,6 @@ export class Alarms {
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime
-  }
-
-  create(ring: (now: number) => void): Alarm {
-    return new Alarm(this, ring)
   }
 
   /** The process stays alive for the timer until `release` was called as often: nothing else may hold it. */
@@ -110,7 +107,7 @@ export class Alarms {
       this.remove(first)
       due.push(first)
     }
-    for (const alarm of due) alarm.ring(now)
+    for (const { owner } of due) owner.handleAlarm(now)
     this.#arm()
   }
 

@@ -1,14 +1,14 @@
 /** One thing to do at one time: an alarm that may ring early, and what it is for. */
 
-import type { Alarm, Alarms } from './alarms.ts'
+import { Alarm, type AlarmOwner, type Alarms } from './alarms.ts'
 
-export class Appointment {
+export class Appointment implements AlarmOwner {
   readonly #alarm: Alarm
   #at = Infinity
   #whenDue: (() => void) | undefined = undefined
 
   constructor(alarms: Alarms) {
-    this.#alarm = alarms.create((now) => this.#handleAlarm(now))
+    this.#alarm = new Alarm(alarms, this)
   }
 
   get isSet(): boolean {
@@ -35,7 +35,7 @@ export class Appointment {
     whenDue?.()
   }
 
-  #handleAlarm(now: number): void {
+  handleAlarm(now: number): void {
     if (now < this.#at) this.#alarm.set(this.#at)
     else this.keep()
   }

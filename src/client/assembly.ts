@@ -27,6 +27,8 @@ import { Statistics } from './statistics.ts'
 import { Subscriber } from './subscriber.ts'
 import { Subscriptions } from './subscriptions.ts'
 
+const NO_BATCHES: readonly Batch[] = []
+
 export class Assembly implements EngineClient, PublisherHost {
   readonly options: ResolvedOptions
   readonly events: Events
@@ -36,13 +38,13 @@ export class Assembly implements EngineClient, PublisherHost {
   readonly subscriber: Subscriber
   readonly dispatcher: Dispatcher
   /** `publishAll`s under way. */
-  batches: readonly Batch[] = []
+  batches: readonly Batch[] = NO_BATCHES
 
   constructor(options: ResolvedOptions, pool: PoolResources, givenClientId: boolean) {
     const { runtime } = options
     const resources = runtime === undefined ? pool : { ...pool, runtime, alarms: new Alarms(runtime) }
     const { statistics } = this
-    const events = new Events((error) => resources.runtime.report(error))
+    const events = new Events(resources.runtime)
     const subscriptions = new Subscriptions()
     const { alarms, names } = resources
     this.options = options

@@ -3,14 +3,14 @@
  * clients must not come at once. Those beyond wait in order.
  */
 
-import type { Alarm, Alarms } from './alarms.ts'
+import { Alarm, type AlarmOwner, type Alarms } from './alarms.ts'
 import type { Runtime } from './runtime.ts'
 
 interface Waiter {
-  readonly begin: () => void
+  begin: () => void
 }
 
-export class AttemptBudget {
+export class AttemptBudget implements AlarmOwner {
   readonly #runtime: Runtime
   readonly #alarm: Alarm
   readonly #atOnce: number
@@ -23,7 +23,7 @@ export class AttemptBudget {
 
   constructor(runtime: Runtime, alarms: Alarms, atOnce: number, perSecond: number) {
     this.#runtime = runtime
-    this.#alarm = alarms.create(() => this.#advance())
+    this.#alarm = new Alarm(alarms, this)
     this.#atOnce = atOnce
     this.#perSecond = perSecond
     this.#tokens = perSecond
@@ -33,29 +33,29 @@ export class AttemptBudget {
   /** Resolves when an attempt may begin; `release` must be called when it is over. Rejects when aborted. */
   acquire(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const waiter: Waiter = {
-        begin: () => {
-          signal.removeEventListener('abort', aborted)
-          resolve()
-        },
-      }
+      if (signal.aborted) return reject(signal.reason)
+      const waiter: Waiter = { begin: resolve }
+      this.#waiters.push(waiter)
+      this.handleAlarm()
+      if (!this.#waiters.includes(waiter)) return
       const aborted = (): void => {
         this.#waiters = this.#waiters.filter((other) => other !== waiter)
         reject(signal.reason)
       }
-      if (signal.aborted) return reject(signal.reason)
       signal.addEventListener('abort', aborted, { once: true })
-      this.#waiters.push(waiter)
-      this.#advance()
+      waiter.begin = () => {
+        signal.removeEventListener('abort', aborted)
+        resolve()
+      }
     })
   }
 
   release(): void {
     this.#underWay -= 1
-    this.#advance()
+    this.handleAlarm()
   }
 
-  #advance(): void {
+  handleAlarm(): void {
     const now = this.#runtime.now()
     const seconds = (now - this.#countedAt) / 1_000
     if (seconds > 0) this.#tokens = Math.min(this.#perSecond, this.#tokens + seconds * this.#perSecond)

@@ -32,8 +32,8 @@ export interface AttemptHost {
 /** Which URL and which version worked last; several versions are tried where that is not known. */
 export class ServerKnowledge {
   lastGood: URL | undefined = undefined
-  /** By URL, for those that were tried: what was spoken, undefined when nothing was yet. */
-  readonly codecs: Map<string, Codec | undefined> = new Map()
+  /** By URL, for those that were tried with more than one: what was spoken, undefined when nothing was yet. */
+  codecs: Map<string, Codec | undefined> | undefined = undefined
 }
 
 export class Attempt {
@@ -106,10 +106,10 @@ export class Attempt {
 
   async #tryUrl(url: URL): Promise<void> {
     const { options, knowledge } = this.#host
-    const { codecs } = knowledge
+    if (options.codecs.length === 1) return this.#open(url, options.codecs[0])
+    const codecs = (knowledge.codecs ??= new Map())
     const spoken = codecs.get(url.href)
     const [codec, older] = spoken === undefined ? options.codecs : [spoken]
-    if (!codec) return
     // Only the first time does a silent close count as "version 5 is not spoken here".
     const first = !codecs.has(url.href)
     if (first) codecs.set(url.href, undefined)
@@ -151,7 +151,7 @@ export class Attempt {
         // A listener to the state may have ended it.
         if (signal.aborted) this.#driver.destroy()
       })
-      knowledge.codecs.set(url.href, codec)
+      knowledge.codecs?.set(url.href, codec)
     } finally {
       budget.release()
     }

@@ -14,13 +14,18 @@ function refused(reasonCode: number): RefusedError {
   return new RefusedError('connection-refused', 'refused', { reasonCode })
 }
 
+/** A runtime whose randomness is known. */
+function drawing(drawn: number): { random: () => number; report: (error: unknown) => void } {
+  return { random: () => drawn, report: () => expect.fail('nothing is to be reported') }
+}
+
 /** The delays of the first `count` retries. */
 function delays(backoff: Backoff, count: number, error: unknown = lost): (number | 'stop')[] {
   return Array.from({ length: count }, (_, index) => backoff.next(error, index + 1))
 }
 
 function steady(freshCredentials = false): Backoff {
-  return new Backoff({ ...schedule, jitter: false }, () => 0.5, freshCredentials)
+  return new Backoff({ ...schedule, jitter: false }, drawing(0.5), freshCredentials)
 }
 
 describe('rule 7: the schedule', () => {
@@ -31,14 +36,14 @@ describe('rule 7: the schedule', () => {
   })
 
   test('with jitter lies between min and the upper end', () => {
-    const at = (random: number): unknown => delays(new Backoff(schedule, () => random), 8)
+    const at = (random: number): unknown => delays(new Backoff(schedule, drawing(random)), 8)
     expect(at(0)).toEqual(Array(8).fill(1_000))
     expect(at(0.5)).toEqual([1_500, 2_500, 4_500, 8_500, 16_500, 32_500, 64_500, 64_500])
   })
 
   test('draws anew for each delay', () => {
     let draws = 0
-    const backoff = new Backoff(schedule, () => (draws++ === 0 ? 0 : 0.5))
+    const backoff = new Backoff(schedule, { ...drawing(0), random: () => (draws++ === 0 ? 0 : 0.5) })
     expect(delays(backoff, 2)).toEqual([1_000, 2_500])
   })
 
@@ -53,7 +58,7 @@ describe('rule 7: the schedule', () => {
         fc.integer({ min: 1, max: 1_200 }),
         (pair, drawn, jitter, times) => {
           const [min, max] = [Math.min(...pair), Math.max(...pair)]
-          const backoff = new Backoff({ min, max, jitter, resetAfter: 0 }, () => drawn)
+          const backoff = new Backoff({ min, max, jitter, resetAfter: 0 }, drawing(drawn))
           for (const delay of delays(backoff, times).slice(-2)) {
             expect(delay).toBeGreaterThanOrEqual(min)
             expect(delay).toBeLessThanOrEqual(max)
@@ -71,8 +76,8 @@ describe('rule 7: the schedule', () => {
   })
 
   test('says after how long reset() is due', () => {
-    expect(new Backoff({ ...schedule, resetAfter: 7 }, () => 0).resetAfter).toBe(7)
-    expect(new Backoff(false, () => 0).resetAfter).toBe(10_000)
+    expect(new Backoff({ ...schedule, resetAfter: 7 }, drawing(0)).resetAfter).toBe(7)
+    expect(new Backoff(false, drawing(0)).resetAfter).toBe(10_000)
   })
 
   test('is one for a round of several URLs: it counts its own calls, not the attempts', () => {
@@ -120,8 +125,8 @@ describe('rule 7: it starts at max for what time alone does not heal', () => {
   })
 
   test('with jitter the delay is drawn from min to max, so that a fleet does not come back as one', () => {
-    expect(new Backoff(schedule, () => 0.5).next(refused(0x85), 1)).toBe(64_500)
-    expect(new Backoff(schedule, () => 0).next(refused(0x85), 1)).toBe(1_000)
+    expect(new Backoff(schedule, drawing(0.5)).next(refused(0x85), 1)).toBe(64_500)
+    expect(new Backoff(schedule, drawing(0)).next(refused(0x85), 1)).toBe(1_000)
   })
 
   test('stays there until reset()', () => {
@@ -148,12 +153,7 @@ describe('rule 7: it starts at max for what time alone does not heal', () => {
 describe('rule 7: reconnect as a function', () => {
   function asking(decide: ReconnectFunction): { backoff: Backoff; reports: unknown[] } {
     const reports: unknown[] = []
-    const backoff = new Backoff(
-      decide,
-      () => 1,
-      false,
-      (error) => reports.push(error),
-    )
+    const backoff = new Backoff(decide, { random: () => 1, report: (error) => reports.push(error) })
     return { backoff, reports }
   }
 
@@ -202,7 +202,7 @@ describe('rule 7: reconnect as a function', () => {
 
 describe('rule 7: reconnect false', () => {
   test('is never', () => {
-    const backoff = new Backoff(false, () => 0)
+    const backoff = new Backoff(false, drawing(0))
     expect(delays(backoff, 2)).toEqual(['stop', 'stop'])
     backoff.setLimits(1, 2)
     expect(backoff.next(lost, 3)).toBe('stop')

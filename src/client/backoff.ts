@@ -17,6 +17,7 @@ import {
   type ResolvedReconnect,
 } from './connect-options.ts'
 import { invalid } from './option-checks.ts'
+import type { Runtime } from './runtime.ts'
 
 /** Refusals and disconnects that time alone does not heal; 3.1.1 has 0x84 to 0x87, as its codes 1, 2, 4 and 5. */
 const LASTING: ReadonlySet<number> = new Set([
@@ -26,49 +27,44 @@ const LASTING: ReadonlySet<number> = new Set([
 /** Healed by other credentials: 3.1.1 codes 4 and 5. */
 const OF_CREDENTIALS: ReadonlySet<number> = new Set([0x86, 0x87])
 
-export class Backoff {
-  /** ms of being connected after which `reset` is due. */
-  readonly resetAfter: number
+type BackoffRuntime = Pick<Runtime, 'random' | 'report'>
 
+export class Backoff {
   readonly #decide: ReconnectFunction | false | undefined
-  readonly #jitter: boolean
-  readonly #random: () => number
+  readonly #runtime: BackoffRuntime
   /** Credentials are asked for anew before each attempt: the next ones may be right. */
   readonly #freshCredentials: boolean
-  readonly #report: (error: unknown) => void
-  #min: number
-  #max: number
+  #schedule: ResolvedReconnect
 
   /** The n of the last delay; Infinity once something came that time alone does not heal. */
   #retry = 0
 
   /**
    * @param reconnect as resolved
+   * @param runtime is told of a `reconnect` function that throws or returns no delay; the schedule then stands in
    * @param freshCredentials whether the option `credentials` is set
-   * @param report told of a `reconnect` function that throws or returns no delay; the schedule then stands in
    */
   constructor(
     reconnect: ResolvedReconnect | ReconnectFunction | false,
-    random: () => number,
+    runtime: BackoffRuntime,
     freshCredentials = false,
-    report: (error: unknown) => void = () => {},
   ) {
-    const schedule = typeof reconnect === 'object' ? reconnect : DEFAULT_RECONNECT
-    this.#decide = typeof reconnect === 'object' ? undefined : reconnect
-    this.#min = schedule.min
-    this.#max = schedule.max
-    this.#jitter = schedule.jitter
-    this.resetAfter = schedule.resetAfter
-    this.#random = random
+    const isSchedule = typeof reconnect === 'object'
+    this.#decide = isSchedule ? undefined : reconnect
+    this.#schedule = isSchedule ? reconnect : DEFAULT_RECONNECT
+    this.#runtime = runtime
     this.#freshCredentials = freshCredentials
-    this.#report = report
+  }
+
+  /** ms of being connected after which `reset` is due. */
+  get resetAfter(): number {
+    return this.#schedule.resetAfter
   }
 
   /** New limits, as AWS C MQTT's `set_reconnect_timeout`; the count of retries stays. @throws UsageError */
   setLimits(min: number, max: number): void {
     checkReconnectTimeout(min, max)
-    this.#min = min
-    this.#max = max
+    this.#schedule = { ...this.#schedule, min, max }
   }
 
   /** The connection has stood for `resetAfter`, or the user begins again: the next delay is a first one. */
@@ -89,8 +85,9 @@ export class Backoff {
   }
 
   #scheduled(): number {
-    const upper = Math.min(this.#max, this.#min * 2 ** this.#retry)
-    return this.#jitter ? this.#min + this.#random() * (upper - this.#min) : upper
+    const { min, max, jitter } = this.#schedule
+    const upper = Math.min(max, min * 2 ** this.#retry)
+    return jitter ? min + this.#runtime.random() * (upper - min) : upper
   }
 
   #isLasting(error: unknown): boolean {
@@ -111,7 +108,7 @@ export class Backoff {
       if (typeof answer === 'number' && answer >= 0) return answer
       throw invalid('reconnect', "a function that returns milliseconds or 'stop'", answer)
     } catch (fault) {
-      this.#report(fault)
+      this.#runtime.report(fault)
       return undefined
     }
   }

@@ -105,16 +105,17 @@ function withPath(url: URL, path: string | undefined): URL {
 function takeLogin(urls: readonly URL[]): { username: string | undefined; password: string | undefined } {
   const [first] = urls
   const { username = '', password = '' } = first ?? {}
-  for (const [index, url] of urls.entries()) {
-    const differs = url.username !== username || url.password !== password
-    if (differs && url.username + url.password !== '') {
+  urls.forEach((url, index) => {
+    // Writing to a URL costs as much as making one.
+    if (url.username + url.password === '') return
+    if (url.username !== username || url.password !== password) {
       const message =
         'expected the same user and password as in the first URL, got others; see the option credentials'
       throw invalidUrl(`url[${index}]`, message)
     }
     url.username = ''
     url.password = ''
-  }
+  })
   return { username: decode('user', username), password: decode('password', password) }
 }
 

@@ -12,7 +12,7 @@ import { ConnectionError, MqttError } from '../core/errors.ts'
 import { Fifo } from '../core/fifo.ts'
 import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { Session } from '../core/session/session.ts'
-import type { Alarm, Alarms } from './alarms.ts'
+import { Alarm, type AlarmOwner, type Alarms } from './alarms.ts'
 import type { Driver } from './driver.ts'
 import { type Events, isThenable } from './events.ts'
 import { Handling, type HandlingOwner, type Route } from './handling.ts'
@@ -34,12 +34,13 @@ export interface DispatcherHost {
   destroy(error: MqttError): void
 }
 
-export class Dispatcher implements HandlingOwner {
+export class Dispatcher implements HandlingOwner, AlarmOwner {
   readonly #subscriptions: Subscriptions
   readonly #events: Events
   readonly #options: ResolvedOptions
   readonly #statistics: Statistics
-  readonly #alarm: Alarm
+  /** Made when it is first needed. */
+  #alarm: Alarm | undefined = undefined
   readonly #alarms: Alarms
   readonly #host: DispatcherHost
 
@@ -73,7 +74,6 @@ export class Dispatcher implements HandlingOwner {
     this.#statistics = parts.statistics
     this.#options = options
     this.#host = host
-    this.#alarm = parts.alarms.create((now) => this.#handleAlarm(now))
     this.#alarms = parts.alarms
   }
 
@@ -98,6 +98,11 @@ export class Dispatcher implements HandlingOwner {
     this.#dropHeld()
     this.#unmatched = []
     this.#stoppedAt = Infinity
+  }
+
+  handleAlarm(now: number): void {
+    this.#endUnmatched(now)
+    this.#checkDeadlock(now)
   }
 
   handleMessage(message: IncomingMessage, driver: Driver): void {
@@ -169,7 +174,7 @@ export class Dispatcher implements HandlingOwner {
   }
 
   cancel(): void {
-    this.#alarm.cancel()
+    this.#alarm?.cancel()
     this.#patience?.cancel()
   }
 
@@ -326,7 +331,7 @@ export class Dispatcher implements HandlingOwner {
       driver.connection.keep(message)
       message.detach()
       this.#unmatched.push({ message, driver })
-      this.#alarm.set(this.#unmatchedUntil)
+      this.#wakeAt(this.#unmatchedUntil)
       return
     }
     this.#statistics.messagesUnmatched += 1
@@ -399,28 +404,28 @@ export class Dispatcher implements HandlingOwner {
     if (reading || !awaits) this.#stoppedAt = Infinity
     else if (this.#stoppedAt === Infinity && operationTimeout > 0) {
       this.#stoppedAt = driver.now
-      this.#alarm.set(this.#stoppedAt + operationTimeout)
+      this.#wakeAt(this.#stoppedAt + operationTimeout)
     }
-  }
-
-  #handleAlarm(now: number): void {
-    this.#endUnmatched(now)
-    this.#checkDeadlock(now)
   }
 
   #endUnmatched(now: number): void {
     if (this.#unmatched.length === 0) return
-    if (now < this.#unmatchedUntil) return this.#alarm.set(this.#unmatchedUntil)
+    if (now < this.#unmatchedUntil) return this.#wakeAt(this.#unmatchedUntil)
     this.#unmatchedUntil = -Infinity
     this.handleRoute()
     this.#driver?.touched()
+  }
+
+  #wakeAt(at: number): void {
+    this.#alarm ??= new Alarm(this.#alarms, this)
+    this.#alarm.set(at)
   }
 
   #checkDeadlock(now: number): void {
     const driver = this.#driver
     if (this.#stoppedAt === Infinity || driver === undefined) return
     const due = this.#stoppedAt + this.#options.operationTimeout
-    if (now < due) return this.#alarm.set(due)
+    if (now < due) return this.#wakeAt(due)
     this.#stoppedAt = Infinity
     const error = new ConnectionError(
       'backpressure-deadlock',

@@ -12,7 +12,7 @@ import type { Connection } from '../core/connection/connection.ts'
 import type { Closed, ConnectionEvent } from '../core/connection/events.ts'
 import type { MqttError } from '../core/errors.ts'
 import type { Transport, TransportReceiver } from '../transport/transport.ts'
-import type { Alarm, Alarms } from './alarms.ts'
+import { Alarm, type AlarmOwner, type Alarms } from './alarms.ts'
 import type { Runtime } from './runtime.ts'
 
 /** Who is told what happens on the connection. */
@@ -34,7 +34,7 @@ const FLUSH_AT = 32_768
 /** After DISCONNECT the peer has this long to close, ms; rule 6. */
 const CLOSE_TIMEOUT = 2_000
 
-export class Driver implements TransportReceiver {
+export class Driver implements TransportReceiver, AlarmOwner {
   readonly connection: Connection
   readonly #transport: Transport
   readonly #runtime: Runtime
@@ -72,7 +72,7 @@ export class Driver implements TransportReceiver {
     this.#runtime = runtime
     this.#owner = owner
     this.#now = runtime.now()
-    this.#alarm = alarms.create((now) => this.#handleAlarm(now))
+    this.#alarm = new Alarm(alarms, this)
   }
 
   /** More than the network takes at present has been written. */
@@ -130,6 +130,13 @@ export class Driver implements TransportReceiver {
     this.#owner.handleGone(this)
   }
 
+  handleAlarm(now: number): void {
+    this.#now = now
+    if (now >= this.#destroyAt) return this.#transport.destroy()
+    this.connection.handleTimeout(now)
+    this.#pump()
+  }
+
   // What the client wants.
 
   /** The connection was asked for something: events and output follow, soon or after this turn. */
@@ -185,13 +192,6 @@ export class Driver implements TransportReceiver {
   #handleDeferred(): void {
     this.#scheduled = false
     this.#now = this.#runtime.now()
-    this.#pump()
-  }
-
-  #handleAlarm(now: number): void {
-    this.#now = now
-    if (now >= this.#destroyAt) return this.#transport.destroy()
-    this.connection.handleTimeout(now)
     this.#pump()
   }
 

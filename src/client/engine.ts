@@ -11,6 +11,7 @@
 import type { Closed, Connected, ConnectionEvent } from '../core/connection/events.ts'
 import { ClosedError, type MqttError, UsageError } from '../core/errors.ts'
 import type { DisconnectPacket } from '../core/packets/types.ts'
+import type { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
 import { Appointment } from './appointment.ts'
 import { Attempt } from './attempt.ts'
@@ -19,15 +20,15 @@ import { createDeferred, type Deferred } from './deferred.ts'
 import type { Driver } from './driver.ts'
 import type { ClientState, ConnectResult, Events } from './events.ts'
 import type { EngineClient } from './engine-client.ts'
-import { Lifecycle } from './lifecycle.ts'
+import { Lifecycle, type LifecycleOwner } from './lifecycle.ts'
 import { Opener, type OpenerHost } from './opener.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { PoolResources } from './pool-resources.ts'
 import { ProcessHold } from './process-hold.ts'
-import { SessionKeeper } from './session-keeper.ts'
+import { type KeeperHost, SessionKeeper } from './session-keeper.ts'
 import type { Statistics } from './statistics.ts'
 
-export class Engine implements OpenerHost {
+export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
   readonly options: ResolvedOptions
   readonly resources: PoolResources
   readonly opener: Opener
@@ -72,20 +73,11 @@ export class Engine implements OpenerHost {
     this.options = options
     this.resources = parts.resources
     this.opener = new Opener(options, parts.resources, parts.events, this)
-    this.backoff = new Backoff(
-      options.reconnect,
-      () => runtime.random(),
-      options.credentials !== undefined,
-      (error) => runtime.report(error),
-    )
-    this.#lifecycle = new Lifecycle((from, to) => this.#handleState(from, to))
+    this.backoff = new Backoff(options.reconnect, runtime, options.credentials !== undefined)
+    this.#lifecycle = new Lifecycle(this)
     this.#appointment = new Appointment(alarms)
     this.#hold = new ProcessHold(alarms)
-    this.#keeper = new SessionKeeper(options, givenClientId, runtime, {
-      handleTakenOver: (deliveries) => this.#client.handleFailedDeliveries(deliveries),
-      handleStored: (upTo) => this.#handleStored(upTo),
-      handleStoreFailed: (error) => this.#handleStoreFailed(error),
-    })
+    this.#keeper = new SessionKeeper(options, givenClientId, runtime, this)
   }
 
   get state(): ClientState {
@@ -222,6 +214,32 @@ export class Engine implements OpenerHost {
 
   handleHandshaking(): void {
     this.#lifecycle.move('handshaking')
+  }
+
+  // What the keeper of the session and the life cycle tell.
+
+  handleFailedDeliveries(deliveries: readonly Delivery[]): void {
+    this.#client.handleFailedDeliveries(deliveries)
+  }
+
+  handleStored(upTo: number): void {
+    this.driver?.connection.handleStored(upTo, this.now)
+    this.#client.handleStored(upTo)
+    this.driver?.touched()
+  }
+
+  handleStoreFailed(error: MqttError): void {
+    this.#events.emit('error', { error })
+    const { driver } = this
+    if (driver === undefined) return this.#client.handleFailedDeliveries(this.session.failUnstored(error))
+    driver.connection.handleStoreFailed(error, this.now)
+    driver.touched()
+  }
+
+  handleState(from: ClientState, to: ClientState): void {
+    this.connected = to === 'connected' ? this.driver : undefined
+    this.#hold.update(to)
+    this.#events.emit('state', { from, to })
   }
 
   // In the order in which they are called.
@@ -420,26 +438,6 @@ export class Engine implements OpenerHost {
     const connecting = this.#connecting
     this.#connecting = undefined
     connecting?.reject(error)
-  }
-
-  #handleStored(upTo: number): void {
-    this.driver?.connection.handleStored(upTo, this.now)
-    this.#client.handleStored(upTo)
-    this.driver?.touched()
-  }
-
-  #handleStoreFailed(error: MqttError): void {
-    this.#events.emit('error', { error })
-    const { driver } = this
-    if (driver === undefined) return this.#client.handleFailedDeliveries(this.session.failUnstored(error))
-    driver.connection.handleStoreFailed(error, this.now)
-    driver.touched()
-  }
-
-  #handleState(from: ClientState, to: ClientState): void {
-    this.connected = to === 'connected' ? this.driver : undefined
-    this.#hold.update(to)
-    this.#events.emit('state', { from, to })
   }
 }
 

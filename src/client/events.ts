@@ -6,6 +6,7 @@ import { type MqttError, UsageError } from '../core/errors.ts'
 import type { ControlPacket, DisconnectPacket, ProtocolVersion, QoS } from '../core/packets/types.ts'
 import type { Message } from './message.ts'
 import { checkFunction, hintOn, shown } from './option-checks.ts'
+import type { Runtime } from './runtime.ts'
 
 /** What `connect()` resolves with. */
 export interface ConnectResult {
@@ -74,6 +75,9 @@ export type ClientState = 'stopped' | 'waiting' | 'dialing' | 'handshaking' | 'c
 
 export type Listener<Event> = (event: Event) => void
 
+/** The last resort for errors: the runtime. */
+type Reporter = Pick<Runtime, 'report'>
+
 interface Registration {
   readonly listener: Listener<never>
   readonly once: boolean
@@ -91,7 +95,7 @@ const MEANT = {
 }
 
 export class Events {
-  readonly #report: (error: unknown) => void
+  readonly #reporter: Reporter
   readonly #listeners: Record<keyof ClientEvents, readonly Registration[] | undefined> = {
     connected: undefined,
     connectFailed: undefined,
@@ -108,9 +112,9 @@ export class Events {
     error: undefined,
   }
 
-  /** @param report what listeners throw, and errors that nobody listens to */
-  constructor(report: (error: unknown) => void) {
-    this.#report = report
+  /** @param reporter is told what listeners throw, and errors that nobody listens to */
+  constructor(reporter: Reporter) {
+    this.#reporter = reporter
   }
 
   has(name: keyof ClientEvents): boolean {
@@ -129,23 +133,25 @@ export class Events {
     }
     checkFunction('listener', listener)
     const registration: Registration = { listener: listener as Listener<never>, once }
-    this.#listeners[name] = [...(this.#listeners[name] ?? []), registration]
+    // Not by a spread, which makes room for many more: most events have one listener.
+    const known: readonly Registration[] = this.#listeners[name] ?? []
+    this.#listeners[name] = known.concat(registration)
     return () => this.#off(name, registration)
   }
 
   emit<Name extends keyof ClientEvents>(name: Name, event: ClientEvents[Name]): void {
     const registrations = this.#listeners[name]
     if (registrations === undefined) {
-      if (name === 'error') this.#report((event as ClientEvents['error']).error)
+      if (name === 'error') this.#reporter.report((event as ClientEvents['error']).error)
       return
     }
     for (const registration of registrations) {
       if (registration.once) this.#off(name, registration)
       try {
         const result: unknown = (registration.listener as Listener<ClientEvents[Name]>)(event)
-        if (isThenable(result)) result.then(undefined, this.#report)
+        if (isThenable(result)) result.then(undefined, (error: unknown) => this.#reporter.report(error))
       } catch (error) {
-        this.#report(error)
+        this.#reporter.report(error)
       }
     }
   }

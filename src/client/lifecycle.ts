@@ -20,12 +20,16 @@ const NEXT: Readonly<Record<ClientState, readonly ClientState[]>> = {
   disconnecting: ['stopped'],
 }
 
+export interface LifecycleOwner {
+  handleState(from: ClientState, to: ClientState): void
+}
+
 export class Lifecycle {
   state: ClientState = 'stopped'
-  readonly #changed: (from: ClientState, to: ClientState) => void
+  readonly #owner: LifecycleOwner
 
-  constructor(changed: (from: ClientState, to: ClientState) => void) {
-    this.#changed = changed
+  constructor(owner: LifecycleOwner) {
+    this.#owner = owner
   }
 
   move(to: ClientState): void {
@@ -33,6 +37,6 @@ export class Lifecycle {
     if (from === to) return
     if (!NEXT[from].includes(to)) throw new TypeError(`a client that is ${from} cannot become ${to}`)
     this.state = to
-    this.#changed(from, to)
+    this.#owner.handleState(from, to)
   }
 }

@@ -64,7 +64,7 @@ export interface ResolvedOptions extends DialOptions {
   readonly protocolVersion: VersionChoice
   readonly version5: Version5
   /** What to speak, the first that the server understands: two for `'auto'`. */
-  readonly codecs: readonly Codec[]
+  readonly codecs: readonly [Codec] | readonly [Codec, Codec]
   readonly clientId: string
   /** Of a version 5 CONNECT; in 3.1.1 the same as `cleanSession`. */
   readonly cleanStart: boolean

@@ -5,7 +5,7 @@
  */
 
 import { MqttError } from '../core/errors.ts'
-import type { Alarm, Alarms } from './alarms.ts'
+import { Alarm, type AlarmOwner, type Alarms } from './alarms.ts'
 import type { Events } from './events.ts'
 import type { Handling, Route } from './handling.ts'
 
@@ -21,7 +21,7 @@ export interface Run {
   isSlow: boolean
 }
 
-export class Patience {
+export class Patience implements AlarmOwner {
   readonly #alarm: Alarm
   readonly #events: Events
   /** ms; 0: none. */
@@ -38,7 +38,7 @@ export class Patience {
     timeout: number,
     expired: (error: MqttError, handling: Handling, route: Route) => void,
   ) {
-    this.#alarm = alarms.create((now) => this.#check(now))
+    this.#alarm = new Alarm(alarms, this)
     this.#events = events
     this.#timeout = timeout
     this.#expired = expired
@@ -75,7 +75,7 @@ export class Patience {
     this.#alarm.cancel()
   }
 
-  #check(now: number): void {
+  handleAlarm(now: number): void {
     for (const run of this.#running) this.#checkHandler(run, now)
     for (const [route, since] of this.#full) this.#checkStream(route, since + SLOW, now)
   }

@@ -3,11 +3,13 @@
  * copying. A piece lives as long as one of its payloads; it is small, so that one that waits long pins little.
  */
 
+import { NO_BYTES } from '../core/bytes/data-types.ts'
+
 const PIECE = 16_384
 const LARGEST = 2_048
 
 export class PayloadArena {
-  #piece = new Uint8Array(0)
+  #piece = NO_BYTES
   #used = 0
 
   copy(bytes: Uint8Array): Uint8Array {

@@ -6,11 +6,12 @@
  */
 
 import { MqttError } from '../core/errors.ts'
-import type { Journal } from '../core/session/journal.ts'
+import type { Session } from '../core/session/session.ts'
 import type { SessionStore } from '../store/store.ts'
 
+/** Whose session is recorded. */
 export interface RecorderHost {
-  readonly journal: Journal | undefined
+  readonly session: Session
   handleStored(upTo: number): void
   handleStoreFailed(error: MqttError): void
 }
@@ -31,7 +32,7 @@ export class Recorder {
   /** Stores what has gathered, unless an append is under way: then that one's end does. */
   flush(): void {
     if (this.#writing !== undefined || this.#closed) return
-    const { journal } = this.#host
+    const { journal } = this.#host.session
     if (journal === undefined || (journal.position === this.#failedAt && !journal.isAwaited)) return
     const records = journal.nextRecords()
     if (records === undefined) return

@@ -4,23 +4,22 @@
  * A store is opened with `connect()` and closed when the client stops, so that another process may take it over.
  */
 
-import { ClosedError, type MqttError, UsageError } from '../core/errors.ts'
+import { ClosedError, UsageError } from '../core/errors.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import { Journal } from '../core/session/journal.ts'
 import { restoreSession } from '../core/session/restore.ts'
 import { Session } from '../core/session/session.ts'
+import type { SessionStore } from '../store/store.ts'
 import type { ResolvedOptions } from './options.ts'
 import { Recorder, type RecorderHost, storeError } from './recorder.ts'
 import type { Runtime } from './runtime.ts'
 
-export interface KeeperHost {
+export interface KeeperHost extends RecorderHost {
   /** Another client has had the store meanwhile, and these messages. */
-  handleTakenOver(deliveries: readonly Delivery[]): void
-  handleStored(upTo: number): void
-  handleStoreFailed(error: MqttError): void
+  handleFailedDeliveries(deliveries: readonly Delivery[]): void
 }
 
-export class SessionKeeper implements RecorderHost {
+export class SessionKeeper {
   session: Session = new Session()
   readonly #options: ResolvedOptions
   readonly #givenClientId: boolean
@@ -31,7 +30,7 @@ export class SessionKeeper implements RecorderHost {
   #journal: Journal | undefined = undefined
   #opening: Promise<void> | undefined = undefined
   /** A store is opened again only when it was closed. */
-  #closing: Promise<void> = Promise.resolve()
+  #closing: Promise<void> | undefined = undefined
   #fresh = true
 
   constructor(options: ResolvedOptions, givenClientId: boolean, runtime: Runtime, host: KeeperHost) {
@@ -61,7 +60,9 @@ export class SessionKeeper implements RecorderHost {
 
   /** Opens the store, if there is one and it is not open. */
   open(): Promise<void> {
-    const opening = this.#open()
+    const { store } = this.#options
+    if (store === undefined || this.#recorder !== undefined) return Promise.resolve()
+    const opening = this.#open(store)
     const opened = (): void => {
       if (this.#opening === opening) this.#opening = undefined
     }
@@ -70,9 +71,7 @@ export class SessionKeeper implements RecorderHost {
     return opening
   }
 
-  async #open(): Promise<void> {
-    const { store } = this.#options
-    if (store === undefined || this.#recorder !== undefined) return
+  async #open(store: SessionStore): Promise<void> {
     await this.#closing
     const clockOffset = this.#runtime.wallTime() - this.#runtime.now()
     const restored = restoreSession(await store.open(), clockOffset)
@@ -85,22 +84,8 @@ export class SessionKeeper implements RecorderHost {
     this.#adopt(restored)
     this.#journal = new Journal(clockOffset, (journal) => this.session.record(journal), this.#journal)
     this.session.attach(this.#journal)
-    this.#recorder = new Recorder(store, this)
+    this.#recorder = new Recorder(store, this.#host)
     this.#recorder.flush()
-  }
-
-  // What the recorder asks and tells.
-
-  get journal(): Journal | undefined {
-    return this.session.journal
-  }
-
-  handleStored(upTo: number): void {
-    this.#host.handleStored(upTo)
-  }
-
-  handleStoreFailed(error: MqttError): void {
-    this.#host.handleStoreFailed(error)
   }
 
   flush(): void {
@@ -115,7 +100,7 @@ export class SessionKeeper implements RecorderHost {
   /** Never rejects: what goes wrong is told as a failure of the store. */
   close(): Promise<void> {
     const opening = this.#opening
-    if (opening === undefined && this.#recorder === undefined) return this.#closing
+    if (opening === undefined && this.#recorder === undefined) return this.#closing ?? Promise.resolve()
     this.#opening = undefined
     // What is being opened is closed as soon as it is open.
     this.#closing = (opening ?? Promise.resolve())
@@ -159,7 +144,7 @@ export class SessionKeeper implements RecorderHost {
         taken.push(delivery)
       }
     }
-    this.#host.handleTakenOver(taken)
+    this.#host.handleFailedDeliveries(taken)
   }
 
   #checkClientId(stored: string): void {

@@ -316,6 +316,7 @@ export class Subscriber {
 
   /** All that was granted, once more: one request for those that were asked for with the same properties. */
   #renewals(onlyNew = false): readonly Request[] {
+    if (this.#subscriptions.filters.size === 0) return []
     const asked = this.requests.subscribing
     const groups = new Map<Properties | undefined, SubscriptionRequest[]>()
     for (const [filter, { granted, request, properties }] of this.#subscriptions.filters) {

@@ -4,7 +4,7 @@
  */
 
 export class Fifo<Item> {
-  #items: (Item | undefined)[] = []
+  #items: (Item | undefined)[] = NOTHING
   #head = 0
   // Asked before each packet: not worked out then.
   #length = 0
@@ -18,7 +18,8 @@ export class Fifo<Item> {
   }
 
   push(item: Item): void {
-    this.#items.push(item)
+    if (this.#items === NOTHING) this.#items = [item]
+    else this.#items.push(item)
     this.#length += 1
   }
 
@@ -57,6 +58,9 @@ export class Fifo<Item> {
     this.#length = items.length
   }
 }
+
+/** What all have that never had an item. */
+const NOTHING: never[] = []
 
 /** Empty places at the front before they are closed. */
 const GAP = 64

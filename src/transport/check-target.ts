@@ -1,7 +1,7 @@
 /** What a dialer with sockets checks of URL and options when a client is made, before anything is dialed. */
 
 import { UsageError } from '../core/errors.ts'
-import type { TlsOptions } from './dial-options.ts'
+import type { TlsOptions, WebSocketOptions } from './dial-options.ts'
 import type { DialTarget } from './transport.ts'
 
 type Kind = 'string' | 'boolean' | 'number' | 'function' | 'object' | 'PEM' | 'address'
@@ -49,17 +49,21 @@ const WEBSOCKET: Readonly<Record<string, Kind | readonly unknown[]>> = {
 
 /** @throws UsageError */
 export function checkTarget({ url, options }: DialTarget): void {
-  checkTls(options.tls ?? {})
-  const { socket = {}, websocket = {}, proxy } = options
-  checkFields('socket', socket, SOCKET)
-  checkFields('websocket', websocket, WEBSOCKET)
-  for (const [name, value] of Object.entries(websocket.headers ?? {}))
-    checkField(`websocket.headers.${name}`, value, 'string')
+  const { tls, socket, websocket, proxy } = options
+  if (tls !== undefined) checkTls(tls)
+  if (socket !== undefined) checkFields('socket', socket, SOCKET)
+  if (websocket !== undefined) checkWebSocket(websocket)
   if (url.protocol === 'unix:') checkEncoding('url', 'path', url.pathname)
   if (proxy === undefined) return
   const { username, password } = new URL(proxy)
   checkEncoding('proxy', 'user', username)
   checkEncoding('proxy', 'password', password)
+}
+
+function checkWebSocket(websocket: WebSocketOptions): void {
+  checkFields('websocket', websocket, WEBSOCKET)
+  for (const [name, value] of Object.entries(websocket.headers ?? {}))
+    checkField(`websocket.headers.${name}`, value, 'string')
 }
 
 function checkTls({ ca, ALPNProtocols, ...tls }: TlsOptions): void {

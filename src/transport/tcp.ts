@@ -78,10 +78,7 @@ async function connect(
   const sockets = (nodeNet ??= (await import('node:net')).default)
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason as Error)
-    const socket = sockets.connect({
-      ...settingsOf(target, progress),
-      ...(onread === undefined ? {} : { onread }),
-    })
+    const socket = sockets.connect(settingsOf(target, progress, onread))
     socket.on('error', ignore)
     const settle = (): void => {
       signal.removeEventListener('abort', aborted)
@@ -107,30 +104,31 @@ async function connect(
  * Node tries the addresses of a name one after the other, each for 250 ms, and alternates between the families. It
  * would not with a family of its own, so that is left to the look-up; from a local address it tries the first only.
  */
-function settingsOf(target: SocketTarget, progress: Progress): net.NetConnectOpts {
+function settingsOf(
+  target: SocketTarget,
+  progress: Progress,
+  onread: net.OnReadOpts | undefined,
+): net.NetConnectOpts {
   progress.phase = 'tcp'
-  if ('path' in target) return { path: target.path }
+  if ('path' in target) return { path: target.path, onread }
   const { host, port, noDelay, lookup, localAddress, keepAlive = 0 } = target
   const family = target.family ?? (localAddress === undefined ? 0 : localAddress.includes(':') ? 6 : 4)
   return {
     host,
     port,
     noDelay,
-    lookup: watched(ofFamily(lookup, family), progress),
+    lookup: watched(lookup, family, progress),
+    onread,
     ...(localAddress === undefined ? {} : { localAddress }),
     ...(keepAlive === 0 ? {} : { keepAlive: true, keepAliveInitialDelay: keepAlive }),
   }
 }
 
-function ofFamily(lookup: net.LookupFunction, family: number): net.LookupFunction {
-  return (host, options, callback) => lookup(host, family === 0 ? options : { ...options, family }, callback)
-}
-
-/** A look-up that is over when the phase is `tcp` again. */
-function watched(lookup: net.LookupFunction, progress: Progress): net.LookupFunction {
+/** A look-up of one family, or of any with 0, that is over when the phase is `tcp` again. */
+function watched(lookup: net.LookupFunction, wanted: number, progress: Progress): net.LookupFunction {
   return (host, options, callback) => {
     progress.phase = 'dns'
-    lookup(host, options, (error, address, family) => {
+    lookup(host, wanted === 0 ? options : { ...options, family: wanted }, (error, address, family) => {
       if (error === null) progress.phase = 'tcp'
       callback(error, address, family)
     })

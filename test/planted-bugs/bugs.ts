@@ -210,7 +210,7 @@ const SURROUNDINGS: readonly PlantedBug[] = [
     name: 'back-off without jitter',
     why: 'after an outage all clients of a fleet come back in the same millisecond (rule 7)',
     file: 'src/client/backoff.ts',
-    text: 'return this.#jitter ? this.#min + this.#random() * (upper - this.#min) : upper',
+    text: 'return jitter ? min + this.#runtime.random() * (upper - min) : upper',
     replacement: 'return upper',
     tests: [test('client/backoff')],
   },

@@ -2,6 +2,9 @@
 
 import { utf8Length, writeUtf8 } from './utf8.ts'
 
+/** One for all that have nothing. */
+export const NO_BYTES: Uint8Array<ArrayBuffer> = new Uint8Array(0)
+
 /** The largest Remaining Length, 2.2.3 (5: 2.1.4). */
 export const MAXIMUM_REMAINING_LENGTH = 268_435_455
 

@@ -12,10 +12,11 @@
  */
 
 import { malformed, ProtocolError } from '../errors.ts'
+import { NO_BYTES } from './data-types.ts'
 
 export class Framer {
   /** The buffer that the present packet lies in. */
-  bytes: Uint8Array = EMPTY
+  bytes: Uint8Array = NO_BYTES
   /** The present packet's first byte, type and flags. */
   header = 0
   /** Where the present packet's body begins and ends. */
@@ -28,14 +29,14 @@ export class Framer {
   readonly #shortestForm: boolean
   readonly #copy: (bytes: Uint8Array) => Uint8Array
 
-  #chunk: Uint8Array = EMPTY
+  #chunk: Uint8Array = NO_BYTES
   #chunkKept = true
   #position = 0
   /** While the chunk is a copy of a part of a lent one: that one, and where the part begins. */
   #lent: Uint8Array | undefined = undefined
   #lentFrom = 0
 
-  #partial: Uint8Array = EMPTY
+  #partial: Uint8Array = NO_BYTES
   #partialLength = 0
 
   /**
@@ -107,7 +108,7 @@ export class Framer {
 
   /** The chunk, of which `position` and what is behind has not been read. Nothing when `next` has more to look at. */
   get unread(): Uint8Array {
-    return this.#partialLength > 0 || this.#maximumPacketSize < SHORT_ACK ? EMPTY : this.#chunk
+    return this.#partialLength > 0 || this.#maximumPacketSize < SHORT_ACK ? NO_BYTES : this.#chunk
   }
 
   get position(): number {
@@ -161,7 +162,8 @@ export class Framer {
   keepRest(): void {
     this.#leaveCopy()
     if (this.#chunkKept) return
-    this.#chunk = this.#copy(this.#chunk.subarray(this.#position))
+    const rest = this.#chunk.subarray(this.#position)
+    this.#chunk = rest.length === 0 ? NO_BYTES : this.#copy(rest)
     this.#position = 0
     this.#chunkKept = true
   }
@@ -175,7 +177,7 @@ export class Framer {
       this.#partial.set(this.#chunk.subarray(this.#position))
       this.#partialLength = rest
     }
-    this.#chunk = EMPTY
+    this.#chunk = NO_BYTES
     this.#chunkKept = true
     this.#position = 0
     return false
@@ -204,7 +206,7 @@ export class Framer {
     this.header = this.#partial[0] as number
     this.start = start
     this.end = size
-    this.#partial = EMPTY
+    this.#partial = NO_BYTES
     this.#partialLength = 0
     return true
   }
@@ -227,7 +229,7 @@ export class Framer {
   }
 
   #exhausted(): false {
-    this.#chunk = EMPTY
+    this.#chunk = NO_BYTES
     this.#chunkKept = true
     this.#position = 0
     return false
@@ -275,8 +277,6 @@ function sizeOfHeader(length: number, bytes: Uint8Array, from: number): number {
   if ((bytes[from + 2] as number) < 0x80) return 3
   return (bytes[from + 3] as number) < 0x80 ? 4 : 5
 }
-
-const EMPTY = new Uint8Array(0)
 
 /** The size of the packets that may be read without `next`. */
 const SHORT_ACK = 4

@@ -9,12 +9,13 @@
  */
 
 import { malformed } from '../errors.ts'
+import { NO_BYTES } from './data-types.ts'
 import { readUtf8 } from './utf8.ts'
 
 export class PacketReader {
-  bytes: Uint8Array = EMPTY
+  bytes: Uint8Array = NO_BYTES
   /** The memory that `bytes` are a view of, from the byte `offset`: asking a view for it costs as much as making one. */
-  buffer: ArrayBufferLike = EMPTY.buffer
+  buffer: ArrayBufferLike = NO_BYTES.buffer
   offset = 0
   position = 0
   end = 0
@@ -110,5 +111,3 @@ export class PacketReader {
     }
   }
 }
-
-const EMPTY = new Uint8Array(0)

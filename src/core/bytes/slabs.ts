@@ -6,6 +6,8 @@
  * writing into it; so slabs that are free again are kept, few, of the size that is needed at present.
  */
 
+import { NO_BYTES } from './data-types.ts'
+
 export class Slab {
   readonly bytes: Uint8Array
   readonly #slabs: Slabs | undefined
@@ -97,7 +99,6 @@ export const LARGEST_SLAB = 65_472
 const MOST_FREE = 32
 /** As many smaller ones make slabs small again. */
 const TURNS = 32
-const NO_BYTES = new Uint8Array(0)
 /** Has room for nothing. */
 export const NO_SLAB: Slab = new Slab(NO_BYTES)
 

@@ -126,12 +126,7 @@ export class Connection {
     this.#now = now
     const failure =
       error instanceof MqttError ? error : new MqttError('store-failed', 'the session store failed', error)
-    const publishing = this.#publishing
-    const failed = this.session.failUnstored(
-      failure,
-      publishing && ((delivery) => publishing.forget(delivery)),
-    )
-    for (const delivery of failed) this.#events.push(delivery)
+    for (const delivery of this.session.failUnstored(failure, this.#publishing)) this.#events.push(delivery)
     if (this.#state !== 'closed' && this.#durable.dropSettled()) this.#fail(failure)
   }
 
@@ -400,7 +395,7 @@ export class Connection {
     session.journal?.session(settings.clientId, true, session.writer)
     this.#asking = this.#ask(settings.keepAlive, settings.maximumPacketSize)
     const parts = { ...this.#parts(), settings, connection: session.connect() }
-    this.#publishing = new Publishing(parts, this.#options, (event) => this.#events.push(event))
+    this.#publishing = new Publishing(parts, this.#options, this.#events)
     this.#receiving = new Receiving(parts, this.#options.connect.properties)
     this.#ackRun = new AckRun(this.#source, session, this.#publishing, this.#receiving)
   }
@@ -425,8 +420,14 @@ export class Connection {
 
   /** What the two directions and the requests have in common. */
   #parts() {
-    const [codec, writer, deadlines, durable] = [this.#codec, this.#writer, this.#deadlines, this.#durable]
-    return { codec, writer, deadlines, durable, session: this.session, traffic: this.#options.traffic }
+    return {
+      codec: this.#codec,
+      writer: this.#writer,
+      deadlines: this.#deadlines,
+      durable: this.#durable,
+      session: this.session,
+      traffic: this.#options.traffic,
+    }
   }
 
   /** Nothing is written before CONNACK or behind DISCONNECT. */

@@ -3,6 +3,7 @@
  * of `packet-writer.ts`.
  */
 
+import { NO_BYTES } from '../bytes/data-types.ts'
 import { Framer } from '../bytes/framer.ts'
 import { PacketReader } from '../bytes/packet-reader.ts'
 import { type Codec, headerFault } from '../packets/codec.ts'
@@ -69,7 +70,7 @@ export class PacketSource {
 
   /** What may be read without `next`, from `position` on: nothing when somebody watches. */
   get unread(): Uint8Array {
-    return this.watcher === undefined ? this.#framer.unread : NOTHING
+    return this.watcher === undefined ? this.#framer.unread : NO_BYTES
   }
 
   get position(): number {
@@ -121,5 +122,3 @@ export class PacketSource {
     return packet
   }
 }
-
-const NOTHING = new Uint8Array(0)

@@ -40,6 +40,11 @@ export interface OverdueDelivery {
   readonly delivery: Delivery
 }
 
+/** Where events wait until they are pulled. */
+interface EventQueue {
+  push(event: Delivery | OverdueDelivery): void
+}
+
 export class Publishing {
   readonly #writer: PacketWriter
   readonly #session: Session
@@ -47,7 +52,7 @@ export class Publishing {
   readonly #durable: DurableOutput
   readonly #traffic: Traffic
   readonly #options: PublishingOptions
-  readonly #report: (event: Delivery | OverdueDelivery) => void
+  readonly #events: EventQueue
   readonly #connection: number
   readonly #limits: PublishLimits
   readonly #aliases: OutboundAliases | undefined
@@ -62,7 +67,7 @@ export class Publishing {
   #resend: Delivery | undefined
   #now = 0
 
-  /** @param report is told of deliveries that end outside of an acknowledgement, or are overdue */
+  /** @param events for deliveries that end outside of an acknowledgement, or are overdue */
   constructor(
     parts: {
       codec: Codec
@@ -75,7 +80,7 @@ export class Publishing {
       connection: number
     },
     options: PublishingOptions,
-    report: (event: Delivery | OverdueDelivery) => void,
+    events: EventQueue,
   ) {
     this.#writer = parts.writer
     this.#session = parts.session
@@ -84,7 +89,7 @@ export class Publishing {
     this.#traffic = parts.traffic
     this.#connection = parts.connection
     this.#options = options
-    this.#report = report
+    this.#events = events
     const { settings } = parts
     this.#window = this.#quota = Math.min(settings.receiveMaximum, options.maxInflight)
     this.#limits = new PublishLimits(parts.codec, settings, options.topicAliases === 'manual')
@@ -290,7 +295,7 @@ export class Publishing {
         'it is not sent again (option poisonLimit)',
       { phase: 'established', outcome: 'pending' },
     )
-    this.#report(poison)
+    this.#events.push(poison)
   }
 
   #holder(packetId: number, type: string, qos: number): Delivery | undefined {
@@ -323,7 +328,7 @@ export class Publishing {
       if (refusal === undefined) this.#write(delivery, 0, datedProperties(delivery, this.#now), false)
       session.settle(delivery)
       delivery.error = refusal
-      this.#report(delivery)
+      this.#events.push(delivery)
       return true
     }
     if (session.deliveryIds >= DELIVERY_IDS) return false
@@ -340,7 +345,7 @@ export class Publishing {
     if (refusal !== undefined) {
       this.#session.giveUp(delivery)
       delivery.error = refusal
-      this.#report(delivery)
+      this.#events.push(delivery)
       return true
     }
     this.#enter(delivery)
@@ -413,7 +418,7 @@ export class Publishing {
           this.#deadlines.delivery = Math.min(this.#deadlines.delivery, deadline)
         } else {
           this.abandon(delivery)
-          this.#report({ type: 'overdue', delivery })
+          this.#events.push({ type: 'overdue', delivery })
         }
       }
     }

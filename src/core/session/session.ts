@@ -284,18 +284,16 @@ export class Session {
    * The store failed: messages that it never took are settled with the error and returned. What it has taken
    * goes on.
    *
-   * @param forget settles one, if more than the session knows of it
+   * @param knower settles one in its place, if more than the session knows of it
    */
-  failUnstored(
-    error: MqttError,
-    forget: (delivery: Delivery) => void = (delivery) => this.settle(delivery),
-  ): Delivery[] {
+  failUnstored(error: MqttError, knower?: { forget(delivery: Delivery): void }): Delivery[] {
     const { journal } = this
     const failed: Delivery[] = []
     if (journal === undefined) return failed
     for (const delivery of this.deliveries()) {
       if (delivery.attempts > 0 || delivery.queuedAt <= journal.storedUpTo) continue
-      forget(delivery)
+      if (knower === undefined) this.settle(delivery)
+      else knower.forget(delivery)
       delivery.error = error
       failed.push(delivery)
     }
