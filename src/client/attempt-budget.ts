@@ -33,7 +33,7 @@ export class AttemptBudget implements AlarmOwner {
   /** Resolves when an attempt may begin; `release` must be called when it is over. Rejects when aborted. */
   acquire(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason)
+      signal.throwIfAborted()
       const waiter: Waiter = { begin: resolve }
       this.#waiters.push(waiter)
       this.handleAlarm()

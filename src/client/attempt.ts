@@ -117,16 +117,10 @@ export class Attempt {
       await this.#open(url, codec)
     } catch (error) {
       if (older === undefined || !isNotSpoken(error, first) || this.#controller.signal.aborted) throw error
-      await this.#openOlder(url, older, error)
-    }
-  }
-
-  async #openOlder(url: URL, codec: Codec, first: unknown): Promise<void> {
-    try {
-      await this.#open(url, codec)
-    } catch (error) {
-      if (error instanceof MqttError && error.cause === undefined) error.cause = first
-      throw error
+      await this.#open(url, older).catch((later: unknown) => {
+        if (later instanceof MqttError) later.cause ??= error
+        throw later
+      })
     }
   }
 

@@ -311,7 +311,7 @@ export class Client {
     listener: (event: ClientEvents[Name]) => void,
     options?: { signal?: AbortSignal; once?: boolean },
   ): () => void {
-    const given = withDefaults('', options, { once: false, signal: undefined })
+    const given = withDefaults('', options, LISTENING)
     const signal = checkSignal(given.signal)
     const { engine, events } = this.#parts
     const off = events.on(event, listener, given.once as boolean)
@@ -364,6 +364,9 @@ export class Client {
     })
   }
 }
+
+/** What `on` does unless told otherwise. */
+const LISTENING = { once: false, signal: undefined }
 
 /** Resolves when the operation was answered. */
 function ask(operation: Operation): Promise<void> {

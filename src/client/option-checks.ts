@@ -189,9 +189,10 @@ export function withDefaults<Name extends string>(
   given: unknown,
   defaults: Readonly<Record<Name, unknown>>,
   meant: Readonly<Record<string, string>> = {},
-): Record<Name, unknown> {
+): Readonly<Record<Name, unknown>> {
+  if (given === undefined) return defaults
   const merged: Record<Name, unknown> = { ...defaults }
-  const values = given === undefined ? {} : checkObject(field === '' ? 'options' : field, given)
+  const values = checkObject(field === '' ? 'options' : field, given)
   for (const name in values) {
     if (!isNameOf(defaults, name)) throw unknownName(field, name, Object.keys(defaults), meant)
     const value = values[name]

@@ -172,7 +172,7 @@ export class Requests {
 
   #advance(): void {
     const driver = this.#driver
-    if (driver === undefined) return
+    if (driver === undefined || this.#queue.length === 0) return
     const busy = new Set<string>()
     for (const request of this.#queue) {
       const blocked = request.filters.some((filter) => busy.has(filter))
