@@ -37,7 +37,7 @@ export class AttemptBudget implements AlarmOwner {
       const waiter: Waiter = { begin: resolve }
       this.#waiters.push(waiter)
       this.handleAlarm()
-      if (!this.#waiters.includes(waiter)) return
+      if (this.#waiters.at(-1) !== waiter) return
       const aborted = (): void => {
         this.#waiters = this.#waiters.filter((other) => other !== waiter)
         reject(signal.reason)
