@@ -1,4 +1,15 @@
-/** Whoever waits may lose interest: a promise that a signal rejects early. What was begun goes on. */
+/**
+ * Whoever waits may lose interest. What was begun goes on.
+ *
+ * A signal may live as long as the program: nothing is left on it when what it was given for is over.
+ */
+
+/** Calls back when the signal, if there is one, aborts. Returns how to stop listening. */
+export function whenAborted(signal: AbortSignal | undefined, aborted: (reason: unknown) => void): () => void {
+  const handleAbort = (): void => aborted(signal?.reason)
+  signal?.addEventListener('abort', handleAbort, { once: true })
+  return () => signal?.removeEventListener('abort', handleAbort)
+}
 
 /** The same promise, rejected early when the signal, if there is one, aborts. */
 export function abortable<Result>(
@@ -7,9 +18,7 @@ export function abortable<Result>(
 ): Promise<Result> {
   if (signal === undefined) return promise
   return new Promise((resolve, reject) => {
-    const aborted = (): void => reject(signal.reason)
-    if (signal.aborted) aborted()
-    signal.addEventListener('abort', aborted, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted))
+    if (signal.aborted) reject(signal.reason)
+    promise.then(resolve, reject).finally(whenAborted(signal, reject))
   })
 }

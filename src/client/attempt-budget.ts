@@ -3,6 +3,7 @@
  * clients must not come at once. Those beyond wait in order.
  */
 
+import { whenAborted } from './abortable.ts'
 import { Alarm, type AlarmOwner, type Alarms } from './alarms.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -38,13 +39,12 @@ export class AttemptBudget implements AlarmOwner {
       this.#waiters.push(waiter)
       this.handleAlarm()
       if (this.#waiters.at(-1) !== waiter) return
-      const aborted = (): void => {
+      const stop = whenAborted(signal, (reason) => {
         this.#waiters = this.#waiters.filter((other) => other !== waiter)
-        reject(signal.reason)
-      }
-      signal.addEventListener('abort', aborted, { once: true })
+        reject(reason)
+      })
       waiter.begin = () => {
-        signal.removeEventListener('abort', aborted)
+        stop()
         resolve()
       }
     })

@@ -1,5 +1,6 @@
 /** Those who wait for a message: the promise of a `publish()`, or a batch. */
 
+import { whenAborted } from './abortable.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { Events } from './events.ts'
 import type { PublishResult } from './publish-options.ts'
@@ -39,9 +40,8 @@ export class Caller implements DeliveryOwner {
     this.#reject = lastReject
   }
 
-  listen(signal: AbortSignal, aborted: () => void): void {
-    signal.addEventListener('abort', aborted, { once: true })
-    this.#unlisten = () => signal.removeEventListener('abort', aborted)
+  listen(signal: AbortSignal, aborted: (reason: unknown) => void): void {
+    this.#unlisten = whenAborted(signal, aborted)
   }
 
   resolve(result: PublishResult): void {

@@ -32,7 +32,7 @@ import {
   resolveDisconnect,
   type SendOptions,
 } from './publish-options.ts'
-import { abortable } from './abortable.ts'
+import { abortable, whenAborted } from './abortable.ts'
 import type { SubscribeResult, Subscription, UnsubscribeResult } from './requests.ts'
 import { owedBy, type StatisticsSnapshot, snapshot } from './statistics.ts'
 import {
@@ -106,8 +106,8 @@ export class Client {
    *
    * @throws RefusedError, ConnectionError, ProtocolError when the first attempt fails (option `retryInitialConnect`)
    */
-  connect(options: { signal?: AbortSignal } = {}): Promise<ConnectResult> {
-    return this.#parts.engine.connect(options.signal)
+  async connect(options?: { signal?: AbortSignal }): Promise<ConnectResult> {
+    return this.#parts.engine.connect(signalOf(options))
   }
 
   /**
@@ -254,7 +254,7 @@ export class Client {
    * @throws UsageError, ConnectionError `not-connected`, `ping-timeout`, the signal's reason
    */
   async ping(options?: { signal?: AbortSignal }): Promise<number> {
-    const signal = checkSignal(withDefaults('', options, { signal: undefined }).signal)
+    const signal = signalOf(options)
     signal?.throwIfAborted()
     const driver = this.#connected('ping()')
     const operation = new Operation('ping', { timeout: driver.connection.pingTimeout })
@@ -317,12 +317,13 @@ export class Client {
     const off = events.on(event, listener, given.once as boolean)
     const stop = (): void => {
       off()
+      unlisten()
       engine.watchPackets(events.has('packet'))
     }
+    const unlisten = whenAborted(signal, stop)
     engine.watchPackets(events.has('packet'))
     if (event === 'message') this.#parts.dispatcher.handleRoute()
     if (signal?.aborted) stop()
-    signal?.addEventListener('abort', stop, { once: true })
     return stop
   }
 
@@ -363,6 +364,11 @@ export class Client {
       phase: 'established',
     })
   }
+}
+
+/** The only option of a call. @throws UsageError */
+function signalOf(options: { signal?: AbortSignal } | undefined): AbortSignal | undefined {
+  return checkSignal(withDefaults('', options, { signal: undefined }).signal)
 }
 
 /** What `on` does unless told otherwise. */

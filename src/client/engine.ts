@@ -13,6 +13,7 @@ import { ClosedError, type MqttError, UsageError } from '../core/errors.ts'
 import type { DisconnectPacket } from '../core/packets/types.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
+import { whenAborted } from './abortable.ts'
 import { Appointment } from './appointment.ts'
 import { Attempt } from './attempt.ts'
 import { Backoff } from './backoff.ts'
@@ -110,8 +111,8 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     const connecting = (this.#connecting ??= createDeferred())
     if (this.#isStopped()) this.#begin()
     else if (state === 'waiting') this.reconnectNow()
-    signal?.addEventListener('abort', () => this.#abortConnecting(connecting, signal.reason), { once: true })
-    return connecting.promise
+    const stop = whenAborted(signal, (reason) => this.#abortConnecting(connecting, reason))
+    return connecting.promise.finally(stop)
   }
 
   /** The attempt that waits is made at once. */

@@ -27,6 +27,8 @@ export interface StreamHost {
   release(handling: Handling, reasonCode: number): void
   /** The message was never looked at, and the server will send it again. */
   giveBack(handling: Handling): void
+  /** However it was: no message will be handed out any more. */
+  handleEnded(): void
   /** The stream was left. */
   leave(stream: BufferedStream): Promise<void>
 }
@@ -126,6 +128,7 @@ export class BufferedStream implements MessageStream {
   #end(settle: (handling: Handling) => void): void {
     if (this.#ended) return
     this.#ended = true
+    this.#host.handleEnded()
     this.#releaseCurrent()
     for (const handling of this.#buffer.splice(0)) settle(handling)
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(DONE)

@@ -242,7 +242,7 @@ export class Publisher {
     const signal = options?.signal
     if (signal === undefined) return sent
     const caller = new Caller(this.#events)
-    caller.listen(signal, () => caller.fail(topic, signal.reason))
+    caller.listen(signal, (reason) => caller.fail(topic, reason))
     sent.then(
       (result) => caller.resolve(result),
       (error: unknown) => caller.reject(error),
@@ -318,8 +318,8 @@ export class Publisher {
     // It is taken, unless it may wait.
     const delivery = this.#deliver(topic, payload, options, caller, lent, false) as Delivery
     if (signal !== undefined) {
-      caller.listen(signal, () => {
-        if (delivery.owner === caller) this.#abort(delivery, signal.reason)
+      caller.listen(signal, (reason) => {
+        if (delivery.owner === caller) this.#abort(delivery, reason)
       })
     }
     if (until === 'stored' && this.#options.store !== undefined) this.#untilStored.push(delivery)

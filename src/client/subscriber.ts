@@ -3,6 +3,7 @@
  * the other, and who holds which filter (rules 14, 27, 28).
  */
 
+import { whenAborted } from './abortable.ts'
 import type { Connected } from '../core/connection/events.ts'
 import type { Operation } from '../core/connection/operations.ts'
 import { type MqttError, UsageError } from '../core/errors.ts'
@@ -35,7 +36,11 @@ export interface SubscriberHost {
 interface Holding {
   readonly routes: Route[]
   readonly filters: readonly string[]
+  /** How many of them were not unsubscribed from by name since. */
+  held: number
   released: boolean
+  /** Leaves the call's signal. */
+  unlisten: () => void
 }
 
 export class Subscriber {
@@ -80,7 +85,12 @@ export class Subscriber {
       this.#streams.set(stream, holding)
     }
     const request = this.#request(wanted, options)
-    if (signal !== undefined) this.#listen(signal, holding, request)
+    holding.unlisten = whenAborted(signal, (reason) => {
+      const last = this.#release(holding)
+      if (request?.answers.size === 0) this.requests.abandon(request, reason)
+      else if (last.length > 0 && this.#host.closedError === undefined)
+        this.unsubscribe(last, PLAIN).catch(() => {})
+    })
     if (request === undefined) {
       const { filters } = this.#subscriptions
       return this.#subscription(holding, (filter) => filters.get(filter)?.request.qos ?? 0)
@@ -96,7 +106,10 @@ export class Subscriber {
     for (const [filter, { reasonCode }] of answers) {
       if (reasonCode >= 0x80) this.#releaseFilter(holding, filter)
     }
-    if (refusal !== undefined) throw refusal
+    if (refusal !== undefined) {
+      this.#release(holding)
+      throw refusal
+    }
     return this.#subscription(holding, (filter) => answers.get(filter)?.reasonCode ?? 0x80)
   }
 
@@ -117,6 +130,7 @@ export class Subscriber {
         if (handling.message.qos === 0) this.#dispatcher.handleDropped()
         for (const route of routesOf(handling)) this.#dispatcher.abandon(handling, route)
       },
+      handleEnded: () => stop(),
       leave: async (target) => {
         this.#streams?.delete(target)
         const done = target.ready.then((subscription) => subscription.unsubscribe())
@@ -124,8 +138,7 @@ export class Subscriber {
         if (this.#host.connected !== undefined) await left
       },
     })
-    const { signal } = options
-    signal?.addEventListener('abort', () => stream.fail(signal.reason), { once: true })
+    const stop = whenAborted(options.signal, (reason) => stream.fail(reason))
     return stream
   }
 
@@ -147,14 +160,18 @@ export class Subscriber {
     signal?.throwIfAborted()
     for (const filter of filters) {
       for (const route of this.#subscriptions.routesOf(filter)) this.#removeRoute(route)
+      for (const holding of this.#holders?.get(filter) ?? []) {
+        holding.held -= 1
+        if (holding.held === 0) holding.unlisten()
+      }
       this.#holders?.delete(filter)
       this.#subscriptions.forget(filter)
     }
     const request = new Request('unsubscribe', filters, properties, timeout ?? this.#options.operationTimeout)
-    signal?.addEventListener('abort', () => this.requests.abandon(request, signal.reason), { once: true })
+    const stop = whenAborted(signal, (reason) => this.requests.abandon(request, reason))
     this.requests.add(request)
     this.#dispatcher.reconsider()
-    const answers = await request.answered
+    const answers = await request.answered.finally(stop)
     const refusal = allRefused('unsubscribe', answers)
     if (refusal !== undefined) throw refusal
     return {
@@ -221,7 +238,8 @@ export class Subscriber {
     stream: BufferedStream | undefined,
   ): Holding {
     const filters = wanted.map(({ request: { filter } }) => filter)
-    const holding: Holding = { routes: [], filters, released: false }
+    const held = filters.length
+    const holding: Holding = { routes: [], filters, held, released: false, unlisten: () => {} }
     // One function for all filters of the call, so that a message that matches several of them comes once.
     const called: Handler | undefined = stream === undefined ? handler : () => {}
     for (const { request, options } of wanted) {
@@ -279,6 +297,7 @@ export class Subscriber {
   #release(holding: Holding): string[] {
     if (holding.released) return []
     holding.released = true
+    holding.unlisten()
     return holding.filters.filter((filter) => this.#releaseFilter(holding, filter))
   }
 
@@ -294,17 +313,6 @@ export class Subscriber {
   #removeRoute(route: Route): void {
     this.#subscriptions.remove(route)
     this.#dispatcher.handleRemoved(route, route.take === undefined ? 0 : 0x83)
-  }
-
-  #listen(signal: AbortSignal, holding: Holding, request: Request | undefined): void {
-    const aborted = (): void => {
-      const last = this.#release(holding)
-      const settled = request === undefined || request.answers.size > 0
-      if (request !== undefined && !settled) this.requests.abandon(request, signal.reason)
-      else if (last.length > 0 && this.#host.closedError === undefined)
-        this.unsubscribe(last, PLAIN).catch(() => {})
-    }
-    signal.addEventListener('abort', aborted, { once: true })
   }
 
   #handleAnswer(filter: string, code: number): void {
