@@ -152,9 +152,9 @@ export class Batch implements DeliveryOwner {
   }
 
   /** Resolves when there may be room for more, or rejects with the signal's reason. */
-  room(signal?: AbortSignal): Promise<void> {
+  room(): Promise<void> {
     this.#fullAt = this.#runtime.now()
-    return abortable(new Promise((resolve) => (this.#wake = resolve)), signal)
+    return abortable(new Promise((resolve) => (this.#wake = resolve)), this.signal)
   }
 
   /** Whoever waits for room looks again, whether or not there is any. */
@@ -213,7 +213,7 @@ export async function publishAll(
 async function takeSync(batch: Batch, messages: Iterable<OutgoingMessage>): Promise<void> {
   const iterator = messages[Symbol.iterator]()
   try {
-    while (!batch.fill(iterator)) await batch.room(batch.signal)
+    while (!batch.fill(iterator)) await batch.room()
   } catch (error) {
     try {
       iterator.return?.()
@@ -227,6 +227,6 @@ async function takeSync(batch: Batch, messages: Iterable<OutgoingMessage>): Prom
 async function takeAsync(batch: Batch, messages: AsyncIterable<OutgoingMessage>): Promise<void> {
   for await (const message of messages) {
     batch.signal?.throwIfAborted()
-    while (!batch.add(message)) await batch.room(batch.signal)
+    while (!batch.add(message)) await batch.room()
   }
 }

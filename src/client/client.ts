@@ -174,16 +174,22 @@ export class Client {
   /** The same as a WHATWG stream: writing waits for the window, closing for all acknowledgements. */
   writable(options?: PublishAllOptions): WritableStream<OutgoingMessage> {
     const batch = this.#batch(options)
+    const forget = (): void => this.#forget(batch)
     return new WritableStream<OutgoingMessage>({
       write: async (message) => {
-        while (!batch.add(message)) await batch.room()
+        try {
+          batch.signal?.throwIfAborted()
+          while (!batch.add(message)) await batch.room()
+        } catch (error) {
+          forget()
+          throw error
+        }
       },
       close: async () => {
-        const { failures } = await batch.finish()
-        this.#forget(batch)
+        const { failures } = await abortable(batch.finish(), batch.signal).finally(forget)
         if (failures[0] !== undefined) throw failures[0].error
       },
-      abort: () => this.#forget(batch),
+      abort: forget,
     })
   }
 

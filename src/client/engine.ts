@@ -103,10 +103,10 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
 
   // What the user wants.
 
-  connect(signal: AbortSignal | undefined): Promise<ConnectResult> {
-    if (signal?.aborted) return Promise.reject(signal.reason)
+  connect(signal: AbortSignal | undefined): ConnectResult | Promise<ConnectResult> {
+    signal?.throwIfAborted()
     const { state } = this
-    if (state === 'connected' && this.#result !== undefined) return Promise.resolve(this.#result)
+    if (state === 'connected' && this.#result !== undefined) return this.#result
     if (this.#disconnecting !== undefined) return this.#disconnecting.promise.then(() => this.connect(signal))
     const connecting = (this.#connecting ??= createDeferred())
     if (this.#isStopped()) this.#begin()

@@ -28,7 +28,7 @@ export interface StreamHost {
   /** The message was never looked at, and the server will send it again. */
   giveBack(handling: Handling): void
   /** However it was: no message will be handed out any more. */
-  handleEnded(): void
+  handleEnd(): void
   /** The stream was left. */
   leave(stream: BufferedStream): Promise<void>
 }
@@ -128,7 +128,7 @@ export class BufferedStream implements MessageStream {
   #end(settle: (handling: Handling) => void): void {
     if (this.#ended) return
     this.#ended = true
-    this.#host.handleEnded()
+    this.#host.handleEnd()
     this.#releaseCurrent()
     for (const handling of this.#buffer.splice(0)) settle(handling)
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(DONE)

@@ -116,6 +116,7 @@ export class Subscriber {
   messages(wanted: readonly RequestedFilter[], options: ResolvedCall): MessageStream {
     const routesOf = ({ routes }: Handling): readonly Route[] =>
       [...routes].filter((route) => this.#streamOf?.get(route) === stream)
+    const stop = whenAborted(options.signal, (reason) => stream.fail(reason))
     const stream: BufferedStream = new BufferedStream({
       subscribe: (target) => {
         const subscription = this.subscribe(wanted, options, undefined, target)
@@ -130,7 +131,7 @@ export class Subscriber {
         if (handling.message.qos === 0) this.#dispatcher.handleDropped()
         for (const route of routesOf(handling)) this.#dispatcher.abandon(handling, route)
       },
-      handleEnded: () => stop(),
+      handleEnd: stop,
       leave: async (target) => {
         this.#streams?.delete(target)
         const done = target.ready.then((subscription) => subscription.unsubscribe())
@@ -138,7 +139,6 @@ export class Subscriber {
         if (this.#host.connected !== undefined) await left
       },
     })
-    const stop = whenAborted(options.signal, (reason) => stream.fail(reason))
     return stream
   }
 
