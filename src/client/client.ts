@@ -104,7 +104,9 @@ export class Client {
   /**
    * Connects, and stays connected until `disconnect()` or `destroy()`. Joins an attempt that is under way.
    *
-   * @throws RefusedError, ConnectionError, ProtocolError when the first attempt fails (option `retryInitialConnect`)
+   * @param options `signal` gives up what has not connected yet
+   * @throws UsageError, the signal's reason; RefusedError, ConnectionError, ProtocolError when the first attempt fails
+   * (option `retryInitialConnect`)
    */
   async connect(options?: { signal?: AbortSignal }): Promise<ConnectResult> {
     return this.#parts.engine.connect(signalOf(options))
@@ -171,7 +173,12 @@ export class Client {
     return abortable(done, batch.signal)
   }
 
-  /** The same as a WHATWG stream: writing waits for the window, closing for all acknowledgements. */
+  /**
+   * The same as a WHATWG stream: writing waits for the window, closing for all acknowledgements. A signal that aborts
+   * errors the stream with its reason, at the latest with the next write.
+   *
+   * @throws UsageError
+   */
   writable(options?: PublishAllOptions): WritableStream<OutgoingMessage> {
     const batch = this.#batch(options)
     const forget = (): void => this.#forget(batch)
