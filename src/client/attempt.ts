@@ -41,7 +41,8 @@ export class Attempt {
   /** Of the URL that is tried: one whose time is over leaves the others their turn. */
   #controller = new AbortController()
   #isAborted = false
-  #driver: Driver | undefined = undefined
+  /** Of the connection that waits for CONNACK. */
+  driver: Driver | undefined = undefined
   #opened: (() => void) | undefined = undefined
   #failed: ((error: unknown) => void) | undefined = undefined
   /** How far it has come, for the time-out's message. */
@@ -49,10 +50,6 @@ export class Attempt {
 
   constructor(host: AttemptHost) {
     this.#host = host
-  }
-
-  get driver(): Driver | undefined {
-    return this.#driver
   }
 
   /** Tries until one connection stands. Rejects with the last error. */
@@ -101,7 +98,7 @@ export class Attempt {
   #giveUp(error: unknown): void {
     this.#controller.abort(error)
     this.#failed?.(error)
-    this.#driver?.destroy()
+    this.driver?.destroy()
   }
 
   async #tryUrl(url: URL): Promise<void> {
@@ -141,9 +138,9 @@ export class Attempt {
       await new Promise<void>((resolve, reject) => {
         this.#opened = resolve
         this.#failed = reject
-        this.#driver = this.#host.open(transport, codec, connect)
+        this.driver = this.#host.open(transport, codec, connect)
         // A listener to the state may have ended it.
-        if (signal.aborted) this.#driver.destroy()
+        if (signal.aborted) this.driver.destroy()
       })
       knowledge.codecs?.set(url.href, codec)
     } finally {

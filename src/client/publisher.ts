@@ -322,7 +322,10 @@ export class Publisher {
         if (delivery.owner === caller) this.#abort(delivery, reason)
       })
     }
-    if (until === 'stored' && this.#options.store !== undefined) this.#untilStored.push(delivery)
+    if (until !== 'stored' || this.#options.store === undefined) return caller.promise
+    // What a store has failed to take is settled, and lies before it.
+    this.handleStored(0)
+    this.#untilStored.push(delivery)
     return caller.promise
   }
 
