@@ -47,7 +47,7 @@ export async function dialSocket(
 ): Promise<Transport> {
   const transport = new SocketTransport()
   const onread = {
-    buffer: () => (readBuffer ??= new Uint8Array(READ_BUFFER_SIZE)),
+    buffer: lendBuffer,
     callback: (size: number, buffer: Uint8Array) => transport.handleRead(buffer.subarray(0, size), false),
   }
   transport.attach(await connect(target, signal, progress, onread))
@@ -66,8 +66,13 @@ export function openSocket(
   return connect(target, signal, progress, undefined)
 }
 
-/** Not a closure of the dialling, which would live as long as the socket. */
+// Not closures of the dialling, which would live as long as the socket.
+
 function ignore(): void {}
+
+function lendBuffer(): Uint8Array {
+  return (readBuffer ??= new Uint8Array(READ_BUFFER_SIZE))
+}
 
 async function connect(
   target: SocketTarget,

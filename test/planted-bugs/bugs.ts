@@ -119,7 +119,7 @@ const EXCHANGES: readonly PlantedBug[] = [
     name: 'PUBREC before the store',
     why: 'when PUBREC is lost and the process dies, a message that was handled is handed over again (rule 32)',
     file: RECEIVING,
-    text: "this.#durable.send({ type: 'pubrec', packetId, reasonCode }, isRefused ? 0 : this.#session.receivedAt)",
+    text: "this.#durable.send({ type: 'pubrec', packetId, reasonCode }, position, this)",
     replacement: "this.#writer.acknowledge('pubrec', packetId, reasonCode)",
     tests: [conversation('storing')],
   },

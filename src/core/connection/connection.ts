@@ -24,7 +24,7 @@ import { Asking } from './asking.ts'
 import { Authentication } from './authentication.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import { Deadlines } from './deadlines.ts'
-import { DurableOutput, type DurablePacket } from './durable-output.ts'
+import { DurableOutput } from './durable-output.ts'
 import { disconnectedError, lostError, notConnectedError, portError, silentError, textOf } from './endings.ts'
 import type { ConnectionEvent } from './events.ts'
 import type { ConnectionState } from './legal-packets.ts'
@@ -73,7 +73,7 @@ export class Connection {
     this.#writer = new PacketWriter(codec, options.slabs, options.traffic)
     this.output = this.#writer.buffer
     this.#state = connect.properties?.authenticationMethod === undefined ? 'connecting' : 'authenticating'
-    this.#durable = new DurableOutput(session.journal, (output) => this.#encodeStored(output))
+    this.#durable = new DurableOutput(session.journal)
     this.#asking = this.#ask(0, Infinity)
     this.watch(options.watched)
     session.ask()
@@ -445,11 +445,6 @@ export class Connection {
 
   #writeDisconnect(packet: DisconnectPacket): void {
     this.#writer.disconnect(packet, this.settings?.maximumPacketSize ?? Infinity)
-  }
-
-  #encodeStored(output: DurablePacket): void {
-    if (output.type === 'delivery') this.#publishing?.encodeStored(output)
-    else this.#receiving?.encodeStored(output)
   }
 
   /** The server broke the rules or the network failed. */

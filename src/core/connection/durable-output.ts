@@ -16,19 +16,23 @@ export interface DueAcknowledgement {
 /** What waits for its record. */
 export type DurablePacket = Delivery | DueAcknowledgement
 
+/** Who writes it when its turn has come: the direction that it belongs to. */
+interface Encoder {
+  encodeStored(output: DurablePacket): void
+}
+
 interface Waiting {
   readonly position: number
   readonly output: DurablePacket
+  readonly encoder: Encoder
 }
 
 export class DurableOutput {
   readonly #journal: Journal | undefined
-  readonly #send: (output: DurablePacket) => void
   #waiting: Waiting[] = []
 
-  constructor(journal: Journal | undefined, send: (output: DurablePacket) => void) {
+  constructor(journal: Journal | undefined) {
     this.#journal = journal
-    this.#send = send
   }
 
   /** Without a journal nothing is recorded: what is due may be sent without asking here. */
@@ -36,12 +40,12 @@ export class DurableOutput {
     return this.#journal === undefined
   }
 
-  /** Sends `output` when everything up to `position` is stored, and everything before it was sent. */
-  send(output: DurablePacket, position: number): void {
+  /** Has `output` written when everything up to `position` is stored, and everything before it was written. */
+  send(output: DurablePacket, position: number, encoder: Encoder): void {
     if (this.#journal === undefined || (position <= this.#journal.storedUpTo && this.#waiting.length === 0)) {
-      this.#send(output)
+      encoder.encodeStored(output)
     } else {
-      this.#waiting.push({ position, output })
+      this.#waiting.push({ position, output, encoder })
       this.#journal.isAwaited = true
     }
   }
@@ -50,7 +54,7 @@ export class DurableOutput {
     let count = 0
     while (count < this.#waiting.length && (this.#waiting[count] as Waiting).position <= upTo) count += 1
     if (count === 0) return
-    for (const { output } of this.#waiting.splice(0, count)) this.#send(output)
+    for (const { output, encoder } of this.#waiting.splice(0, count)) encoder.encodeStored(output)
   }
 
   /** Drops deliveries that were settled meanwhile; returns whether anything is left. */

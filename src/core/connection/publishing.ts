@@ -366,7 +366,7 @@ export class Publishing {
   }
 
   #transmit(delivery: Delivery): void {
-    this.#durable.send(delivery, delivery.recordedAt)
+    this.#durable.send(delivery, delivery.recordedAt, this)
   }
 
   /** @param again with DUP, and by its topic: an alias is of the connection before */

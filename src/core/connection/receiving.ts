@@ -78,8 +78,9 @@ export class Receiving {
 
   /** The record of the id's removal comes first; an unknown id may be one whose removal has not been stored yet. */
   #pubcomp(packetId: number, reasonCode: number): void {
-    if (this.#durable.isIdle) this.#writer.acknowledge('pubcomp', packetId, reasonCode)
-    else this.#durable.send({ type: 'pubcomp', packetId, reasonCode }, this.#session.journal?.position ?? 0)
+    if (this.#durable.isIdle) return this.#writer.acknowledge('pubcomp', packetId, reasonCode)
+    const position = this.#session.journal?.position ?? 0
+    this.#durable.send({ type: 'pubcomp', packetId, reasonCode }, position, this)
   }
 
   /** The application is done with a message of QoS 1 or 2. Harmless when repeated, or late. */
@@ -147,7 +148,8 @@ export class Receiving {
     }
     if (this.#durable.isIdle) return this.#writer.acknowledge('pubrec', packetId, reasonCode)
     // What is refused is not recorded.
-    this.#durable.send({ type: 'pubrec', packetId, reasonCode }, isRefused ? 0 : this.#session.receivedAt)
+    const position = isRefused ? 0 : this.#session.receivedAt
+    this.#durable.send({ type: 'pubrec', packetId, reasonCode }, position, this)
   }
 
   /** [5 MQTT-3.3.4-9]: rule 24. */
