@@ -108,6 +108,22 @@ describe.each(VERSIONS)('publish() in %s', (version) => {
     },
   )
 
+  it.each([
+    [1, '1'],
+    [null, 'null'],
+    ['qos', '"qos"'],
+    [[], 'an empty list'],
+    [() => {}, 'a function'],
+  ])('options that are no object are refused, and not taken for none: %s', async (options, got) => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const refusal = { code: 'invalid-option', message: `options: expected an object, got ${got}` }
+    await expect(client.publish('a', 'x', options as never)).rejects.toMatchObject(refusal)
+    expect(() => client.send('a', 'x', options as never)).toThrow(expect.objectContaining(refusal))
+    await world.settle()
+    expect(world.got('publish')).toEqual([])
+  })
+
   it('tells the truth to all whose PUBACKs came together, though a listener ends the client at the first', async () => {
     const world = makeWorld(version)
     const client = await world.connected()

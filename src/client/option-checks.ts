@@ -68,8 +68,9 @@ export function isObject(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** @param field '' for the options themselves, as in the functions below */
 export function checkObject(field: string, value: unknown): Readonly<Record<string, unknown>> {
-  if (!isObject(value)) throw invalid(field, 'an object', value)
+  if (!isObject(value)) throw invalid(field || 'options', 'an object', value)
   return value
 }
 
@@ -192,7 +193,7 @@ export function withDefaults<Name extends string>(
 ): Readonly<Record<Name, unknown>> {
   if (given === undefined) return defaults
   const merged: Record<Name, unknown> = { ...defaults }
-  const values = checkObject(field === '' ? 'options' : field, given)
+  const values = checkObject(field, given)
   for (const name in values) {
     if (!isNameOf(defaults, name)) throw unknownName(field, name, Object.keys(defaults), meant)
     const value = values[name]

@@ -10,6 +10,7 @@ import type { Properties, QoS, UserProperties } from '../core/packets/types.ts'
 import {
   checkBoolean,
   checkDelay,
+  checkObject,
   checkOneOf,
   checkProperties,
   checkSignal,
@@ -207,7 +208,8 @@ export function checkMessageNames(message: OutgoingMessage): void {
 
 /** Checks the options of `send`; returns the properties as they are sent. @throws UsageError */
 export function checkSendOptions(options: SendOptions, version5: Version5): Properties | undefined {
-  for (const name in options) if (!SEND_NAMES.includes(name)) throw unknownName('', name, SEND_NAMES)
+  for (const name in checkObject('', options))
+    if (!SEND_NAMES.includes(name)) throw unknownName('', name, SEND_NAMES)
   if (options.qos) throw invalid('qos', '0, or use publish()', options.qos)
   return checkPublishOptions(options, version5)
 }

@@ -20,7 +20,7 @@ import { Caller, type DeliveryOwner } from './caller.ts'
 import type { Driver } from './driver.ts'
 import type { Events, PendingDelivery } from './events.ts'
 import { HANDED_OVER, HandedOver } from './handed-over.ts'
-import { payloadBytes, type Payload } from './option-checks.ts'
+import { checkObject, payloadBytes, type Payload } from './option-checks.ts'
 import type { ResolvedOptions } from './options.ts'
 import { Outbox } from './outbox.ts'
 import { PayloadArena } from './payload-arena.ts'
@@ -83,7 +83,8 @@ export class Publisher {
 
   publish(topic: string, payload: Payload, options?: PublishOptions): Promise<PublishResult> {
     try {
-      if (options === undefined || !options.qos) return this.#publishQos0(topic, payload, options)
+      if (options === undefined || !checkObject('', options)['qos'])
+        return this.#publishQos0(topic, payload, options)
       return this.#publishDelivery(topic, payload, options)
     } catch (error) {
       return this.#rejected(topic, error)
@@ -99,8 +100,7 @@ export class Publisher {
 
   /** Resolves when the network has taken what was written. */
   drained(): Promise<void> {
-    const { driver } = this.#host
-    if (!driver?.saturated) return Promise.resolve()
+    if (!this.#host.driver?.saturated) return Promise.resolve()
     return new Promise((resolve) => this.#draining.push(resolve))
   }
 
