@@ -19,6 +19,6 @@ export function abortable<Result>(
   if (signal === undefined) return promise
   return new Promise((resolve, reject) => {
     if (signal.aborted) reject(signal.reason)
-    promise.then(resolve, reject).finally(whenAborted(signal, reject))
+    promise.finally(whenAborted(signal, reject)).then(resolve, reject)
   })
 }

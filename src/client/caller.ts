@@ -1,6 +1,5 @@
 /** Those who wait for a message: the promise of a `publish()`, or a batch. */
 
-import { whenAborted } from './abortable.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { Events } from './events.ts'
 import type { PublishResult } from './publish-options.ts'
@@ -11,13 +10,8 @@ export interface DeliveryOwner {
   settle(delivery: Delivery, error: unknown): void
 }
 
-// One executor for all promises, which is called at once: a closure for each would be a tenth of what they cost.
 let lastResolve: (result: PublishResult) => void
 let lastReject: (error: unknown) => void
-const executor = (resolve: typeof lastResolve, reject: typeof lastReject): void => {
-  lastResolve = resolve
-  lastReject = reject
-}
 
 /**
  * The promise of a `publish()`. Before it rejects it is marked as handled and `publishFailed` is raised, so that a
@@ -25,51 +19,51 @@ const executor = (resolve: typeof lastResolve, reject: typeof lastReject): void 
  */
 export class Caller implements DeliveryOwner {
   readonly promise: Promise<PublishResult>
-  readonly #events: Events
-  readonly #released: (() => Promise<unknown>) | undefined
-  readonly #resolve: (result: PublishResult) => void
+  readonly resolve: (result: PublishResult) => void
   readonly #reject: (error: unknown) => void
-  #unlisten: (() => void) | undefined = undefined
+  readonly #events: Events
 
-  /** @param released for a payload that is lent: settles when the network has let go of its memory */
-  constructor(events: Events, released?: () => Promise<unknown>) {
-    this.#events = events
-    this.#released = released
-    this.promise = new Promise(executor)
-    this.#resolve = lastResolve
+  constructor(events: Events) {
+    this.promise = new Promise(this.hold)
+    this.resolve = lastResolve
     this.#reject = lastReject
+    this.#events = events
   }
 
-  listen(signal: AbortSignal, aborted: (reason: unknown) => void): void {
-    this.#unlisten = whenAborted(signal, aborted)
-  }
-
-  resolve(result: PublishResult): void {
-    this.#unlisten?.()
-    this.#resolve(result)
-  }
-
-  /** The event has been raised, or is raised by others. */
-  reject(error: unknown): void {
-    this.#unlisten?.()
-    this.promise.catch(() => {})
-    this.#reject(error)
+  /**
+   * One executor for all promises, called while they are made: a closure for each would be a tenth of what they cost. A
+   * method, because V8 knows then which it is, and needs no call.
+   */
+  hold(this: void, resolve: typeof lastResolve, reject: typeof lastReject): void {
+    lastResolve = resolve
+    lastReject = reject
   }
 
   fail(topic: string, error: unknown): void {
     this.#events.emit('publishFailed', { topic, error })
-    this.reject(error)
+    this.promise.catch(() => {})
+    this.#reject(error)
   }
 
   settle(delivery: Delivery, error: unknown): void {
-    if (error !== undefined) return this.#giveBack(() => this.fail(delivery.name.text, error))
+    if (error !== undefined) return this.fail(delivery.name.text, error)
     const { packetId, reasonCode, result } = delivery
     this.resolve({ packetId: packetId || undefined, reasonCode, properties: result })
   }
+}
 
-  /** What was given up may still be on its way out of the caller's memory. */
-  #giveBack(fail: () => void): void {
-    if (this.#released === undefined) fail()
-    else this.#released().then(fail, fail)
+/** One that has lent its payload: what was given up may still be on its way out of that memory. */
+export class Lender extends Caller {
+  readonly #released: () => Promise<unknown>
+
+  /** @param released settles when the network has let go of the memory */
+  constructor(events: Events, released: () => Promise<unknown>) {
+    super(events)
+    this.#released = released
+  }
+
+  override fail(topic: string, error: unknown): void {
+    const fail = (): void => super.fail(topic, error)
+    this.#released().then(fail, fail)
   }
 }

@@ -16,7 +16,8 @@ import { publishLength, publishPropertiesSize } from '../core/packets/publish.ts
 import { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
 import type { TopicNames } from '../core/topics/topic-names.ts'
-import { Caller, type DeliveryOwner } from './caller.ts'
+import { abortable, whenAborted } from './abortable.ts'
+import { Caller, type DeliveryOwner, Lender } from './caller.ts'
 import type { Driver } from './driver.ts'
 import type { Events, PendingDelivery } from './events.ts'
 import { HANDED_OVER, HandedOver } from './handed-over.ts'
@@ -81,9 +82,9 @@ export class Publisher {
     return this.#outbox.waiting
   }
 
-  publish(topic: string, payload: Payload, options?: PublishOptions): Promise<PublishResult> {
+  publish(topic: string, payload: Payload, options: PublishOptions = NO_OPTIONS): Promise<PublishResult> {
     try {
-      if (options === undefined || !checkObject('', options)['qos'])
+      if (options === NO_OPTIONS || !checkObject('', options)['qos'])
         return this.#publishQos0(topic, payload, options)
       return this.#publishDelivery(topic, payload, options)
     } catch (error) {
@@ -228,26 +229,23 @@ export class Publisher {
     for (const resolve of this.#draining.splice(0)) resolve()
   }
 
-  #publishQos0(topic: string, payload: Payload, options: PublishOptions | undefined): Promise<PublishResult> {
+  #publishQos0(topic: string, payload: Payload, options: PublishOptions): Promise<PublishResult> {
     const { driver } = this.#host
-    if (options === undefined && this.#sendPlain(driver, topic, payload)) {
-      return this.#handedOver.promise(driver.connection.output.written, topic)
-    }
+    if (options === NO_OPTIONS && this.#sendPlain(driver, topic, payload)) return this.handedOver(topic)
     if (driver === undefined && this.#options.queue.qos0 && this.#host.closedError === undefined) {
-      return this.#publishDelivery(topic, payload, options ?? {})
+      return this.#publishDelivery(topic, payload, options)
     }
-    const lent = options?.payload === 'borrowed'
+    const { signal } = options
+    const lent = options.payload === 'borrowed'
     this.#writeQos0(topic, payload, options, lent)
-    const sent = lent ? this.#untilWritten(topic) : this.handedOver(topic)
-    const signal = options?.signal
-    if (signal === undefined) return sent
-    const caller = new Caller(this.#events)
-    caller.listen(signal, (reason) => caller.fail(topic, reason))
-    sent.then(
-      (result) => caller.resolve(result),
-      (error: unknown) => caller.reject(error),
-    )
-    return caller.promise
+    // Memory that is lent comes back no sooner for a signal.
+    if (lent) return this.#untilWritten(topic)
+    const given = abortable(this.handedOver(topic), signal)
+    if (signal === undefined) return given
+    given.catch((error: unknown) => {
+      if (error === signal.reason) this.#events.emit('publishFailed', { topic, error })
+    })
+    return given
   }
 
   /** QoS 0 and nothing else said of it, on a connection that has no limits: nothing but bytes is made. */
@@ -314,13 +312,14 @@ export class Publisher {
   #publishDelivery(topic: string, payload: Payload, options: PublishOptions): Promise<PublishResult> {
     const { signal, until } = options
     const lent = options.payload === 'borrowed'
-    const caller = new Caller(this.#events, lent ? () => this.#untilWritten() : undefined)
+    const caller = lent ? new Lender(this.#events, () => this.#untilWritten()) : new Caller(this.#events)
     // It is taken, unless it may wait.
     const delivery = this.#deliver(topic, payload, options, caller, lent, false) as Delivery
     if (signal !== undefined) {
-      caller.listen(signal, (reason) => {
+      const stop = whenAborted(signal, (reason) => {
         if (delivery.owner === caller) this.#abort(delivery, reason)
       })
+      caller.promise.then(stop, stop)
     }
     if (until !== 'stored' || this.#options.store === undefined) return caller.promise
     // What a store has failed to take is settled, and lies before it.

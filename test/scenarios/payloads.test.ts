@@ -264,12 +264,17 @@ describe.each(VERSIONS)(
     // More than the system's buffers hold: the rest waits by reference.
     const bytes = bytesOf(16_777_216)
 
-    it('has left when publish() of QoS 0 has resolved [scenario 75]', async () => {
+    it('has left when publish() of QoS 0 has settled, also when its signal aborts [scenario 75]', async () => {
       const { client, connection } = await connected(optionsOf(version, { keepAlive: 0 }))
       const payload = bytes.slice()
       connection.pause()
       const came = arrival(connection, headOf(version, 0x30, 0, bytes), bytes)
-      const published = client.publish('a', payload, { payload: 'borrowed' }).then(() => payload.fill(0xee))
+      const controller = new AbortController()
+      const published = client
+        .publish('a', payload, { payload: 'borrowed', signal: controller.signal })
+        .finally(() => payload.fill(0xee))
+      await new Promise((resolve) => setImmediate(resolve))
+      controller.abort(new Error('enough'))
       await new Promise((resolve) => setImmediate(resolve))
       connection.resume()
       await came
