@@ -52,18 +52,19 @@ export class Caller implements DeliveryOwner {
   }
 }
 
-/** One that has lent its payload: what was given up may still be on its way out of that memory. */
-export class Lender extends Caller {
-  readonly #released: () => Promise<unknown>
-
-  /** @param released settles when the network has let go of the memory */
-  constructor(events: Events, released: () => Promise<unknown>) {
-    super(events)
-    this.#released = released
-  }
-
-  override fail(topic: string, error: unknown): void {
-    const fail = (): void => super.fail(topic, error)
-    this.#released().then(fail, fail)
+/**
+ * The owner of a payload that was lent, for its caller: what was given up may go on, and still be on its way out of that
+ * memory.
+ *
+ * @param released settles when the network has let go of it
+ */
+export function lender(caller: Caller, released: () => Promise<unknown>): DeliveryOwner {
+  return {
+    settle: (delivery, error) => {
+      const settle = (): void => caller.settle(delivery, error)
+      if (error === undefined) return settle()
+      delivery.own()
+      released().then(settle, settle)
+    },
   }
 }

@@ -270,6 +270,23 @@ describe.each(VERSIONS)('publish() in %s', (version) => {
     expect(sent).toEqual(['a'.repeat(100_000), 'a'.repeat(100_000)])
   })
 
+  it('a borrowed payload is copied when the session outlives the client, which has rejected (rule 21)', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback').withhold()
+    const client = await world.connectedDurable()
+    const payload = new Uint8Array(100_000).fill(0x61)
+    const published = outcomeOf(client.publish('a', payload, { qos: 1, payload: 'borrowed' }))
+    await world.settle()
+    await client.disconnect()
+    expect(published.state).toBe('rejected')
+    payload.fill(0x78)
+    world.broker.faults.clear()
+    await client.connect()
+    await world.settle()
+    const sent = world.got('publish').map((packet) => new TextDecoder().decode(packet.payload))
+    expect(sent).toEqual(['a'.repeat(100_000), 'a'.repeat(100_000)])
+  })
+
   it('rejects with the code of a refusal (rule 13)', async () => {
     const world = makeWorld(version, { broker: { authorizePublish: () => 0x87 } })
     const client = await world.connected()

@@ -115,6 +115,19 @@ describe("until: 'stored'", () => {
     expect(settled).toMatchObject([{ delivery: { topic: 'a', qos: 1 }, error: undefined }])
   })
 
+  it.each(VERSIONS)("%s: a borrowed payload is the caller's again, sent or not", async (version) => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({ store: memoryStore() })
+    world.broker.cutAll()
+    await world.settle()
+    const payload = new Uint8Array(100_000).fill(0x61)
+    await client.publish('a', payload, { qos: 1, until: 'stored', payload: 'borrowed' })
+    payload.fill(0x78)
+    await world.advance(5_000)
+    expect(new TextDecoder().decode(world.got('publish')[0]?.payload)).toBe('a'.repeat(100_000))
+    expect(client.pending).toEqual([])
+  })
+
   it.each(VERSIONS)('%s: a later refusal is in the event', async (version) => {
     const world = makeWorld(version, { broker: { authorizePublish: () => 0x87 } })
     const client = await world.connectedDurable({ store: memoryStore() })

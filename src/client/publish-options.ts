@@ -61,7 +61,8 @@ export interface DeliveryOptions {
 export interface PublishOptions extends DeliveryOptions {
   /**
    * `'borrowed'`: the bytes are not copied, and must stay as they are until the promise settles; it does so when
-   * the network has let go of them, also when the message was given up. Default `'copied'`.
+   * the network has let go of them, also when the message was given up. With `until: 'stored'` they are copied, for the
+   * promise does not wait for the network. Default `'copied'`.
    */
   readonly payload?: 'copied' | 'borrowed' | undefined
 }

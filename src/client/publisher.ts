@@ -17,7 +17,7 @@ import { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
 import type { TopicNames } from '../core/topics/topic-names.ts'
 import { abortable, whenAborted } from './abortable.ts'
-import { Caller, type DeliveryOwner, Lender } from './caller.ts'
+import { Caller, type DeliveryOwner, lender } from './caller.ts'
 import type { Driver } from './driver.ts'
 import type { Events, PendingDelivery } from './events.ts'
 import { HANDED_OVER, HandedOver } from './handed-over.ts'
@@ -311,13 +311,14 @@ export class Publisher {
 
   #publishDelivery(topic: string, payload: Payload, options: PublishOptions): Promise<PublishResult> {
     const { signal, until } = options
-    const lent = options.payload === 'borrowed'
-    const caller = lent ? new Lender(this.#events, () => this.#untilWritten()) : new Caller(this.#events)
+    const lent = options.payload === 'borrowed' && until !== 'stored'
+    const caller = new Caller(this.#events)
+    const owner = lent ? lender(caller, () => this.#untilWritten()) : caller
     // It is taken, unless it may wait.
-    const delivery = this.#deliver(topic, payload, options, caller, lent, false) as Delivery
+    const delivery = this.#deliver(topic, payload, options, owner, lent, false) as Delivery
     if (signal !== undefined) {
       const stop = whenAborted(signal, (reason) => {
-        if (delivery.owner === caller) this.#abort(delivery, reason)
+        if (delivery.owner === owner) this.#abort(delivery, reason)
       })
       caller.promise.then(stop, stop)
     }
