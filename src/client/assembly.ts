@@ -121,19 +121,15 @@ export class Assembly implements EngineClient, PublisherHost {
     for (const delivery of deliveries) this.publisher.handleSettled(delivery)
   }
 
-  handleClosed(error: MqttError, kept: 'kept' | Promise<void> | undefined): void {
+  handleClosed(error: MqttError, stored: Promise<void> | undefined): void {
     const text = `${error.message}; the session keeps the message, which is sent after the next connect()`
-    this.publisher.handleClosed(
-      error,
-      kept === undefined ? error : new ClosedError(error.code, text, true, error.cause),
-      kept instanceof Promise ? kept : undefined,
-    )
+    this.publisher.handleClosed(error, new ClosedError(error.code, text, true, error.cause), stored)
     this.subscriber.handleClosed(error)
     const wake = (): void => {
       for (const batch of this.batches) batch.wake()
     }
     wake()
-    if (kept instanceof Promise) void kept.then(wake)
+    void stored?.then(wake)
     this.dispatcher.cancel()
   }
 

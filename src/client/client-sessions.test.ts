@@ -128,6 +128,30 @@ describe("until: 'stored'", () => {
     expect(client.pending).toEqual([])
   })
 
+  it.each(VERSIONS)('%s: that it gave way to another message is in the event', async (version) => {
+    const world = makeWorld(version)
+    const queue = { maxMessages: 1, overflow: 'drop-oldest' } as const
+    const client = await world.connectedDurable({ store: memoryStore(), queue })
+    const settled = collect(client, 'deliverySettled')
+    world.broker.cutAll()
+    await world.settle()
+    await client.publish('a', 'x', { qos: 1, until: 'stored' })
+    await client.publish('b', 'x', { qos: 1, until: 'stored' })
+    expect(settled).toMatchObject([{ delivery: { topic: 'a' }, error: { code: 'queue-full' } }])
+    await world.advance(5_000)
+    expect(settled[1]).toMatchObject({ delivery: { topic: 'b' }, error: undefined })
+  })
+
+  it.each(VERSIONS)('%s: that its session was clean, and closed, is in the event', async (version) => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback').withhold()
+    const client = await world.connected({ store: memoryStore() })
+    const settled = collect(client, 'deliverySettled')
+    await client.publish('a', 'x', { qos: 1, until: 'stored' })
+    await client.disconnect()
+    expect(settled).toMatchObject([{ delivery: { topic: 'a' }, error: { code: 'disconnected' } }])
+  })
+
   it.each(VERSIONS)('%s: a later refusal is in the event', async (version) => {
     const world = makeWorld(version, { broker: { authorizePublish: () => 0x87 } })
     const client = await world.connectedDurable({ store: memoryStore() })

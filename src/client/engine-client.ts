@@ -15,11 +15,11 @@ export interface EngineClient {
   handleStored(upTo: number): void
   handleFailedDeliveries(deliveries: readonly Delivery[]): void
   /**
-   * The client is closed: whatever waits gets the error.
+   * The client is closed: whatever waits gets the error. What the session has now, it keeps.
    *
-   * @param kept the session keeps its deliveries; or it does when the promise settles, for those not rejected before
+   * @param stored settles when that is sure; those that the store did not take have got its error then
    */
-  handleClosed(error: MqttError, kept: 'kept' | Promise<void> | undefined): void
+  handleClosed(error: MqttError, stored: Promise<void> | undefined): void
   /** Nothing is owed and no handler runs. */
   readonly isIdle: boolean
 }

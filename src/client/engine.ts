@@ -421,13 +421,9 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
 
   /** All that waits is settled, and the store closed; what it keeps is told when it has taken the last records. */
   #settle(error: MqttError, kept: boolean): Promise<void> {
-    if (!kept) {
-      this.#client.handleClosed(error, undefined)
-      this.#keeper.discard()
-      return this.#keeper.close()
-    }
+    if (!kept) this.#keeper.discard(error)
     const closed = this.#keeper.close()
-    this.#client.handleClosed(error, this.options.store === undefined ? 'kept' : closed)
+    this.#client.handleClosed(error, this.options.store === undefined ? undefined : closed)
     return closed
   }
 

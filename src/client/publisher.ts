@@ -10,6 +10,7 @@
  */
 
 import { utf8Length } from '../core/bytes/utf8.ts'
+import { notConnectedError } from '../core/connection/endings.ts'
 import { ConnectionError, type MqttError, RefusedError } from '../core/errors.ts'
 import { Fifo } from '../core/fifo.ts'
 import { publishLength, publishPropertiesSize } from '../core/packets/publish.ts'
@@ -133,7 +134,7 @@ export class Publisher {
    */
   handedOver(topic?: string): Promise<PublishResult> {
     const { driver } = this.#host
-    if (driver === undefined) return Promise.reject(notConnected())
+    if (driver === undefined) return Promise.reject(notConnectedError(NOT_QUEUED))
     return this.#handedOver.promise(driver.connection.output.written, topic)
   }
 
@@ -211,7 +212,7 @@ export class Publisher {
   /**
    * The client is closed: nobody waits any more.
    *
-   * @param ofSession for what the session has, which it may keep for the next `connect()`
+   * @param ofSession for what the session has, which it keeps for the next `connect()`
    * @param stored settles when that is sure; those that the store did not take have got its error then
    */
   handleClosed(error: MqttError, ofSession: MqttError, stored: Promise<void> | undefined): void {
@@ -271,7 +272,7 @@ export class Publisher {
     const { retain = false, signal } = options
     signal?.throwIfAborted()
     const { driver, closedError } = this.#host
-    if (driver === undefined) throw closedError ?? notConnected()
+    if (driver === undefined) throw closedError ?? notConnectedError(NOT_QUEUED)
     if (this.#isPiledUp(driver)) throw this.#outbox.fullError(topic, false)
     const message = { name, payload: bytes, payloadSize, qos: 0, retain, properties, lent } as const
     driver.connection.publishQos0(message)
@@ -417,7 +418,8 @@ export class Publisher {
   #drop(delivery: Delivery): void {
     this.#host.session.settle(delivery)
     this.#statistics.messagesDropped += 1
-    this.#reject(delivery, this.#outbox.fullError(delivery.name.text, true))
+    delivery.error = this.#outbox.fullError(delivery.name.text, true)
+    this.handleSettled(delivery)
   }
 
   /** The caller lost interest: unsent the message is forgotten, sent it goes on, rule 17. */
@@ -441,10 +443,4 @@ export class Publisher {
   }
 }
 
-function notConnected(): ConnectionError {
-  return new ConnectionError(
-    'not-connected',
-    'there is no connection now, and QoS 0 is not queued (option queue.qos0)',
-    { phase: 'established' },
-  )
-}
+const NOT_QUEUED = ', and QoS 0 is not queued (option queue.qos0)'

@@ -4,7 +4,7 @@
  * A store is opened with `connect()` and closed when the client stops, so that another process may take it over.
  */
 
-import { ClosedError, UsageError } from '../core/errors.ts'
+import { ClosedError, type MqttError, UsageError } from '../core/errors.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import { Journal } from '../core/session/journal.ts'
 import { restoreSession } from '../core/session/restore.ts'
@@ -15,7 +15,7 @@ import { Recorder, type RecorderHost, storeError } from './recorder.ts'
 import type { Runtime } from './runtime.ts'
 
 export interface KeeperHost extends RecorderHost {
-  /** Another client has had the store meanwhile, and these messages. */
+  /** These messages are over: another client has had the store meanwhile, or their session was closed. */
   handleFailedDeliveries(deliveries: readonly Delivery[]): void
 }
 
@@ -93,8 +93,13 @@ export class SessionKeeper {
   }
 
   /** Drops all that is not settled: a clean session was closed. */
-  discard(): void {
-    for (const delivery of this.session.deliveries()) this.session.settle(delivery)
+  discard(error: MqttError): void {
+    const deliveries = [...this.session.deliveries()]
+    for (const delivery of deliveries) {
+      this.session.settle(delivery)
+      delivery.error = error
+    }
+    this.#host.handleFailedDeliveries(deliveries)
   }
 
   /** Never rejects: what goes wrong is told as a failure of the store. */

@@ -58,8 +58,8 @@ export function disconnectedError({ reasonCode, properties }: DisconnectPacket):
 }
 
 /** Nothing is written before CONNACK or behind DISCONNECT. */
-export function notConnectedError(): ConnectionError {
-  return new ConnectionError('not-connected', 'there is no connection now', { phase: 'established' })
+export function notConnectedError(detail = ''): ConnectionError {
+  return new ConnectionError('not-connected', `there is no connection now${detail}`, { phase: 'established' })
 }
 
 /** What was thrown while a packet was handled, and was no error of ours. */
