@@ -115,6 +115,7 @@ export class Assembly implements EngineClient, PublisherHost {
   handleStored(upTo: number): void {
     this.publisher.handleStored(upTo)
     this.dispatcher.handleStored(upTo)
+    for (const batch of this.batches) batch.handleTurn()
   }
 
   handleFailedDeliveries(deliveries: readonly Delivery[]): void {

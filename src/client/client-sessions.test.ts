@@ -128,6 +128,23 @@ describe("until: 'stored'", () => {
     expect(client.pending).toEqual([])
   })
 
+  it.each(VERSIONS)('%s: publishAll() resolves when the store has all of them', async (version) => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({ store: memoryStore() })
+    const settled = collect(client, 'deliverySettled')
+    world.broker.cutAll()
+    await world.settle()
+    const messages = ['a', 'b', 'c', 'd', 'e'].map((topic) => ({ topic, payload: 'x', qos: 1 as const }))
+    const all = outcomeOf(client.publishAll(messages, { until: 'stored', window: 2 }))
+    await world.settle()
+    expect(all).toMatchObject({ state: 'resolved', value: { published: 5, failed: 0 } })
+    expect(client.pending.map(({ topic }) => topic)).toEqual(['a', 'b', 'c', 'd', 'e'])
+    await world.advance(5_000)
+    expect(settled.map(({ delivery, error }) => [delivery.topic, error])).toEqual(
+      ['a', 'b', 'c', 'd', 'e'].map((topic) => [topic, undefined]),
+    )
+  })
+
   it.each(VERSIONS)('%s: that it gave way to another message is in the event', async (version) => {
     const world = makeWorld(version)
     const queue = { maxMessages: 1, overflow: 'drop-oldest' } as const

@@ -67,7 +67,7 @@ export interface PublishOptions extends DeliveryOptions {
   readonly payload?: 'copied' | 'borrowed' | undefined
 }
 
-/** One message of `publishAll`. */
+/** One message of `publishAll`. Its signal is looked at when it is taken. */
 export interface OutgoingMessage extends DeliveryOptions {
   readonly topic: string
   readonly payload: Payload

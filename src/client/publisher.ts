@@ -197,15 +197,16 @@ export class Publisher {
   /** Records up to `upTo` are durable. */
   handleStored(upTo: number): void {
     for (let next = this.#untilStored.first; next !== undefined; next = this.#untilStored.first) {
-      const { owner, queuedAt } = next
+      const { queuedAt } = next
+      const owner = next.owner as DeliveryOwner | undefined
       // Recorded at 0 was what waits for room in the queue.
       if (owner !== undefined && (queuedAt === 0 || queuedAt > upTo)) return
       this.#untilStored.shift()
-      if (!(owner instanceof Caller)) continue
+      if (owner === undefined) continue
       next.owner = undefined
       // The store keeps its word: no time-out gives the message up.
       next.timeout = 0
-      owner.resolve({ packetId: undefined, reasonCode: 0 })
+      owner.settle(STORED, undefined)
     }
   }
 
@@ -311,8 +312,8 @@ export class Publisher {
   }
 
   #publishDelivery(topic: string, payload: Payload, options: PublishOptions): Promise<PublishResult> {
-    const { signal, until } = options
-    const lent = options.payload === 'borrowed' && until !== 'stored'
+    const { signal } = options
+    const lent = options.payload === 'borrowed' && options.until !== 'stored'
     const caller = new Caller(this.#events)
     const owner = lent ? lender(caller, () => this.#untilWritten()) : caller
     // It is taken, unless it may wait.
@@ -323,10 +324,6 @@ export class Publisher {
       })
       caller.promise.then(stop, stop)
     }
-    if (until !== 'stored' || this.#options.store === undefined) return caller.promise
-    // What a store has failed to take is settled, and lies before it.
-    this.handleStored(0)
-    this.#untilStored.push(delivery)
     return caller.promise
   }
 
@@ -389,6 +386,10 @@ export class Publisher {
     else this.#offerWhenFull(delivery, session)
     // It was not sent at once.
     if (delivery.passing) delivery.move(this.#arena.copy(bytes as Uint8Array))
+    if (options.until !== 'stored' || this.#options.store === undefined) return delivery
+    // What a store has failed to take is settled, and lies before it.
+    this.handleStored(0)
+    this.#untilStored.push(delivery)
     return delivery
   }
 
@@ -442,5 +443,8 @@ export class Publisher {
     return caller.promise
   }
 }
+
+/** What is told of a message that the store has: nothing came of it yet. */
+const STORED = new Delivery()
 
 const NOT_QUEUED = ', and QoS 0 is not queued (option queue.qos0)'
