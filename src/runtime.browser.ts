@@ -70,12 +70,12 @@ class PageTimer implements Timer {
   }
 }
 
-/** A message is the number of a timer and its delay in ms; a negative one takes the timer back. */
+/** A message is the number of a timer and its delay in ms; a negative one takes the timer back, also when it has rung. */
 const WORKER = `const timers = new Map()
 onmessage = ({ data: [id, delay] }) => {
   clearTimeout(timers.get(id))
   timers.delete(id)
-  if (delay >= 0) timers.set(id, setTimeout(() => { timers.delete(id); postMessage(id) }, delay))
+  if (delay >= 0) timers.set(id, setTimeout(postMessage, delay, id))
 }`
 
 /** The longest delay that timers know. */

@@ -118,7 +118,7 @@ export class Assembly implements EngineClient, PublisherHost {
     for (const batch of this.batches) batch.handleTurn()
   }
 
-  handleFailedDeliveries(deliveries: readonly Delivery[]): void {
+  handleFailed(deliveries: readonly Delivery[]): void {
     for (const delivery of deliveries) this.publisher.handleSettled(delivery)
   }
 

@@ -43,6 +43,9 @@ const FIRST_WINDOW = 2_000
 /** ms: when no answer comes for so long, the server is far, and more must be under way to make use of the network. */
 const LONG_WAIT = 20
 
+/** Messages of QoS 0 whose fate is one: of more, too many would have failed when the connection is lost. */
+const CONFIRMED_AT_ONCE = 1_000
+
 /** An iterator whose `next` is looked up once for many messages, as a loop does. */
 interface Source {
   readonly next: (this: Source) => IteratorResult<OutgoingMessage>
@@ -72,7 +75,10 @@ export class Batch implements DeliveryOwner {
   #index = 0
   #open = 0
   #published = 0
-  #qos0 = false
+  /** Those of QoS 0 that are not known to be handed to the network. */
+  #written: number[] = []
+  /** Settles when that is known of all before them. */
+  #confirmed: Promise<unknown> | undefined = undefined
   #failures: { index: number; error: unknown }[] = []
   /** What was asked of the messages when there was no room for it. */
   #refused: IteratorResult<OutgoingMessage> | undefined = undefined
@@ -96,28 +102,31 @@ export class Batch implements DeliveryOwner {
   add(message: OutgoingMessage): boolean {
     if (this.#open >= this.#window) return false
     const index = this.#index
-    let opened = 0
     try {
       const options = isBare(message) ? this.#defaults : this.#complete(message)
-      // The count goes up first: the message may settle before `take` returns.
-      opened = options.qos ? 1 : 0
-      this.#open += opened
-      if (!this.#publisher.take(message.topic, message.payload, options, this, index)) {
-        this.#open -= opened
-        return false
-      }
-      if (opened === 0) {
-        this.#qos0 = true
-        this.#published += 1
-      }
+      const taken = this.#publisher.take(message.topic, message.payload, options, this, index)
+      if (taken === 'waiting') return false
+      // What is admitted may have settled already.
+      if (taken === 'admitted') this.#open += 1
+      else this.#published += 1
+      if (taken === 'written' && this.#written.push(index) === CONFIRMED_AT_ONCE) this.confirm()
     } catch (error) {
-      this.#open -= opened
       // A closed client takes nothing any more: there is no point in asking the iterable for the rest.
       if (error instanceof ClosedError) throw error
       this.#fail(index, error)
     }
     this.#index = index + 1
     return true
+  }
+
+  /** Messages of QoS 0 are published, or have failed, when the connection has taken them, or is gone. */
+  confirm(): void {
+    const written = this.#written.splice(0)
+    if (written.length === 0) return
+    this.#confirmed = this.#publisher.handedOver().catch((error: unknown) => {
+      this.#published -= written.length
+      for (const index of written) this.#fail(index, error)
+    })
   }
 
   /** The message's own options before the call's: a literal, because a spread makes a dictionary of each message. */
@@ -151,8 +160,16 @@ export class Batch implements DeliveryOwner {
     return true
   }
 
+  /** Takes a message as soon as there is room for it. @throws the signal's reason */
+  async put(message: OutgoingMessage): Promise<void> {
+    this.signal?.throwIfAborted()
+    while (!this.add(message)) await this.room()
+    this.confirm()
+  }
+
   /** Resolves when there may be room for more, or rejects with the signal's reason. */
   room(): Promise<void> {
+    this.confirm()
     this.#fullAt = this.#runtime.now()
     return abortable(new Promise((resolve) => (this.#wake = resolve)), this.signal)
   }
@@ -174,7 +191,8 @@ export class Batch implements DeliveryOwner {
 
   /** Resolves when all that was taken has settled. */
   async finish(): Promise<PublishAllResult> {
-    if (this.#qos0) await this.#publisher.handedOver().catch(() => {})
+    this.confirm()
+    await this.#confirmed
     while (this.#open > 0) await new Promise<void>((resolve) => (this.#finished = resolve))
     return { published: this.#published, failed: this.#index - this.#published, failures: this.#failures }
   }
@@ -225,8 +243,5 @@ async function takeSync(batch: Batch, messages: Iterable<OutgoingMessage>): Prom
 }
 
 async function takeAsync(batch: Batch, messages: AsyncIterable<OutgoingMessage>): Promise<void> {
-  for await (const message of messages) {
-    batch.signal?.throwIfAborted()
-    while (!batch.add(message)) await batch.room()
-  }
+  for await (const message of messages) await batch.put(message)
 }

@@ -35,6 +35,37 @@ describe.each(VERSIONS)('publishAll() in %s', (version) => {
     expect(all).toMatchObject({ state: 'resolved', value: { published: 3 } })
   })
 
+  it('what is lost of QoS 0 with the connection has failed', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    await client.publishAll(messages(3, 0))
+    world.link.stop()
+    const large = { topic: 'a', payload: new Uint8Array(100_000) }
+    const all = outcomeOf(client.publishAll([...messages(1_000, 0), large, ...messages(1, 0)]))
+    await world.settle()
+    expect(all.state).toBe('pending')
+    world.broker.cutAll()
+    await world.settle()
+    expect(all).toMatchObject({ state: 'resolved', value: { published: 1_000, failed: 2 } })
+    expect(all.value?.failures).toMatchObject([
+      { index: 1_000, error: { code: 'connection-lost' } },
+      { index: 1_001, error: { code: 'connection-lost' } },
+    ])
+  })
+
+  it('with queue.qos0, QoS 0 waits for a connection, too', async () => {
+    const world = makeWorld(version)
+    const client = world.client({ queue: { qos0: true } })
+    const all = outcomeOf(client.publishAll([...messages(2, 0), ...messages(1, 1), ...messages(1, 0)]))
+    await world.settle()
+    expect(all.state).toBe('pending')
+    expect(client.pending.map(({ qos }) => qos)).toEqual([0, 0, 1, 0])
+    await client.connect()
+    await world.settle()
+    expect(all).toMatchObject({ state: 'resolved', value: { published: 4, failed: 0 } })
+    expect(world.got('publish').map(({ qos }) => qos)).toEqual([0, 0, 1, 0])
+  })
+
   it('takes an async iterable', async () => {
     const world = makeWorld(version)
     const client = await world.connected()

@@ -183,15 +183,11 @@ export class Client {
     const batch = this.#batch(options)
     const forget = (): void => this.#forget(batch)
     return new WritableStream<OutgoingMessage>({
-      write: async (message) => {
-        try {
-          batch.signal?.throwIfAborted()
-          while (!batch.add(message)) await batch.room()
-        } catch (error) {
+      write: (message) =>
+        batch.put(message).catch((error: unknown) => {
           forget()
           throw error
-        }
-      },
+        }),
       close: async () => {
         const { failures } = await abortable(batch.finish(), batch.signal).finally(forget)
         if (failures[0] !== undefined) throw failures[0].error

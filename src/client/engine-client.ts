@@ -13,7 +13,7 @@ export interface EngineClient {
   handleTurn(): void
   handleFlushed(driver: Driver): void
   handleStored(upTo: number): void
-  handleFailedDeliveries(deliveries: readonly Delivery[]): void
+  handleFailed(deliveries: readonly Delivery[]): void
   /**
    * The client is closed: whatever waits gets the error. What the session has now, it keeps.
    *

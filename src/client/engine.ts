@@ -219,8 +219,8 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
 
   // What the keeper of the session and the life cycle tell.
 
-  handleFailedDeliveries(deliveries: readonly Delivery[]): void {
-    this.#client.handleFailedDeliveries(deliveries)
+  handleFailed(deliveries: readonly Delivery[]): void {
+    this.#client.handleFailed(deliveries)
   }
 
   handleStored(upTo: number): void {
@@ -232,7 +232,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
   handleStoreFailed(error: MqttError): void {
     this.#events.emit('error', { error })
     const { driver } = this
-    if (driver === undefined) return this.#client.handleFailedDeliveries(this.session.failUnstored(error))
+    if (driver === undefined) return this.#client.handleFailed(this.session.failUnstored(error))
     driver.connection.handleStoreFailed(error, this.now)
     driver.touched()
   }

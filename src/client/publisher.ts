@@ -107,9 +107,9 @@ export class Publisher {
   }
 
   /**
-   * Takes a message of `publishAll`, if there is room for it: else false.
+   * Takes a message of `publishAll`, unless it has to be `'waiting'`, for want of room. Of one that is `'admitted'` its
+   * owner is told by its place, of one that is `'written'`, at QoS 0, nobody: see `handedOver`.
    *
-   * @param owner is told of it by its place, unless its QoS is 0
    * @throws UsageError, ConnectionError, ClosedError
    */
   take(
@@ -118,20 +118,20 @@ export class Publisher {
     options: DeliveryOptions,
     owner: DeliveryOwner,
     place: number,
-  ): boolean {
-    if (options.qos) return this.#deliver(topic, payload, options, owner, false, true, place) !== undefined
+  ): 'waiting' | 'admitted' | 'written' {
     const { driver } = this.#host
-    if (options === NO_OPTIONS && !driver?.saturated && this.#sendPlain(driver, topic, payload)) return true
-    const { hasRoom } = this
-    if (hasRoom) this.#writeQos0(topic, payload, options)
-    return hasRoom
+    if (options.qos || (driver === undefined && this.#options.queue.qos0))
+      return this.#deliver(topic, payload, options, owner, false, true, place) === undefined
+        ? 'waiting'
+        : 'admitted'
+    if (options === NO_OPTIONS && !driver?.saturated && this.#sendPlain(driver, topic, payload))
+      return 'written'
+    if (!this.hasRoom) return 'waiting'
+    this.#writeQos0(topic, payload, options)
+    return 'written'
   }
 
-  /**
-   * The promise of all QoS 0 publishes written so far.
-   *
-   * @param topic for `publishFailed`
-   */
+  /** The promise of all QoS 0 publishes written so far. @param topic for `publishFailed` */
   handedOver(topic?: string): Promise<PublishResult> {
     const { driver } = this.#host
     if (driver === undefined) return Promise.reject(notConnectedError(NOT_QUEUED))
@@ -234,9 +234,8 @@ export class Publisher {
   #publishQos0(topic: string, payload: Payload, options: PublishOptions): Promise<PublishResult> {
     const { driver } = this.#host
     if (options === NO_OPTIONS && this.#sendPlain(driver, topic, payload)) return this.handedOver(topic)
-    if (driver === undefined && this.#options.queue.qos0 && this.#host.closedError === undefined) {
+    if (driver === undefined && this.#options.queue.qos0)
       return this.#publishDelivery(topic, payload, options)
-    }
     const { signal } = options
     const lent = options.payload === 'borrowed'
     this.#writeQos0(topic, payload, options, lent)

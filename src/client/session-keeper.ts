@@ -16,7 +16,7 @@ import type { Runtime } from './runtime.ts'
 
 export interface KeeperHost extends RecorderHost {
   /** These messages are over: another client has had the store meanwhile, or their session was closed. */
-  handleFailedDeliveries(deliveries: readonly Delivery[]): void
+  handleFailed(deliveries: readonly Delivery[]): void
 }
 
 export class SessionKeeper {
@@ -99,7 +99,7 @@ export class SessionKeeper {
       this.session.settle(delivery)
       delivery.error = error
     }
-    this.#host.handleFailedDeliveries(deliveries)
+    this.#host.handleFailed(deliveries)
   }
 
   /** Never rejects: what goes wrong is told as a failure of the store. */
@@ -149,7 +149,7 @@ export class SessionKeeper {
         taken.push(delivery)
       }
     }
-    this.#host.handleFailedDeliveries(taken)
+    this.#host.handleFailed(taken)
   }
 
   #checkClientId(stored: string): void {

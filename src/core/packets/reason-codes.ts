@@ -17,7 +17,7 @@ export const REASON_CODES: ReadonlyMap<
 > = new Map(
   (
     [
-      [0x00, 'success', 'connack puback pubrec pubrel pubcomp unsuback auth disconnect suback'],
+      [0x00, 'success', 'connack puback pubrec pubrel pubcomp suback unsuback disconnect auth'],
       [0x01, 'granted QoS 1', 'suback'],
       [0x02, 'granted QoS 2', 'suback'],
       [0x04, 'disconnect with will message', 'disconnect'],

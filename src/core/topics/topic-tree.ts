@@ -103,7 +103,7 @@ export class TopicTree<T> {
     let node = this.#root
     for (const level of levels) {
       if (node === undefined) return false
-      if (node.isNeededWithoutBranch()) {
+      if (node.isKeeper()) {
         keeper = node
         branch = level
       }
@@ -151,7 +151,8 @@ class TopicNode<T> {
     return this.#hasNoValues() && this.plus === undefined && this.children === undefined
   }
 
-  isNeededWithoutBranch(): boolean {
+  /** Whether it is needed without one of its branches. */
+  isKeeper(): boolean {
     const branches = (this.children?.size ?? 0) + (this.plus === undefined ? 0 : 1)
     return branches > 1 || !this.#hasNoValues()
   }
