@@ -23,6 +23,7 @@ import type { Payload } from './option-checks.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { PoolResources } from './pool-resources.ts'
 import { Publisher, type PublisherHost } from './publisher.ts'
+import type { Runtime } from './runtime.ts'
 import { Statistics } from './statistics.ts'
 import { Subscriber } from './subscriber.ts'
 import { Subscriptions } from './subscriptions.ts'
@@ -74,13 +75,17 @@ export class Assembly implements EngineClient, PublisherHost {
     return this.engine.now
   }
 
+  get runtime(): Runtime {
+    return this.engine.resources.runtime
+  }
+
   handleQueued(): void {
     if (this.options.store !== undefined) this.engine.handleRecords()
     this.dispatcher.reconsider()
   }
 
   describe({ name, qos, state, createdAt, attempts, packetId }: Delivery): PendingDelivery {
-    const { runtime } = this.engine.resources
+    const { runtime } = this
     return {
       topic: name.text,
       qos,

@@ -105,11 +105,12 @@ export class Batch implements DeliveryOwner {
     try {
       const options = isBare(message) ? this.#defaults : this.#complete(message)
       const taken = this.#publisher.take(message.topic, message.payload, options, this, index)
-      if (taken === 'waiting') return false
-      // What is admitted may have settled already.
-      if (taken === 'admitted') this.#open += 1
-      else this.#published += 1
-      if (taken === 'written' && this.#written.push(index) === CONFIRMED_AT_ONCE) this.confirm()
+      if (taken === undefined) return false
+      if (taken === 'written') {
+        this.#published += 1
+        if (this.#written.push(index) === CONFIRMED_AT_ONCE) this.confirm()
+        // It may have settled already.
+      } else this.#open += 1
     } catch (error) {
       // A closed client takes nothing any more: there is no point in asking the iterable for the rest.
       if (error instanceof ClosedError) throw error

@@ -154,7 +154,7 @@ export class Client {
     return this.#parts.publisher.send(topic, payload, options)
   }
 
-  /** Resolves when the network has taken what was sent. */
+  /** Resolves when the network has taken what was sent; without a connection, when the program has had a turn. */
   drained(): Promise<void> {
     return this.#parts.publisher.drained()
   }

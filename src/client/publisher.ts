@@ -35,6 +35,7 @@ import {
   type PublishResult,
   type SendOptions,
 } from './publish-options.ts'
+import type { Runtime } from './runtime.ts'
 import type { Statistics } from './statistics.ts'
 
 /** What the publisher needs to know of its client. */
@@ -45,6 +46,7 @@ export interface PublisherHost {
   /** Why nothing is taken any more: the client was closed. */
   readonly closedError: MqttError | undefined
   readonly now: number
+  readonly runtime: Runtime
   /** Records may be waiting, and reading may have to go on. */
   handleQueued(): void
   describe(delivery: Delivery): PendingDelivery
@@ -85,9 +87,8 @@ export class Publisher {
 
   publish(topic: string, payload: Payload, options: PublishOptions = NO_OPTIONS): Promise<PublishResult> {
     try {
-      if (options === NO_OPTIONS || !checkObject('', options)['qos'])
-        return this.#publishQos0(topic, payload, options)
-      return this.#publishDelivery(topic, payload, options)
+      const { qos } = checkObject('', options)
+      return qos ? this.#publishDelivery(topic, payload, options) : this.#publishQos0(topic, payload, options)
     } catch (error) {
       return this.#rejected(topic, error)
     }
@@ -102,14 +103,17 @@ export class Publisher {
 
   /** Resolves when the network has taken what was written. */
   drained(): Promise<void> {
-    if (!this.#host.driver?.saturated) return Promise.resolve()
-    return new Promise((resolve) => this.#draining.push(resolve))
+    const { driver, runtime } = this.#host
+    // Not at once: a loop of `send` and this would keep the program from connecting again.
+    if (driver === undefined) return new Promise((resolve) => void runtime.setTimer(resolve, 0))
+    return driver.saturated ? new Promise((resolve) => this.#draining.push(resolve)) : Promise.resolve()
   }
 
   /**
-   * Takes a message of `publishAll`, unless it has to be `'waiting'`, for want of room. Of one that is `'admitted'` its
-   * owner is told by its place, of one that is `'written'`, at QoS 0, nobody: see `handedOver`.
+   * Takes a message of `publishAll`.
    *
+   * @param owner is told of the delivery by its place; of what is `'written'`, at QoS 0, see `handedOver`
+   * @returns undefined: there is no room for it
    * @throws UsageError, ConnectionError, ClosedError
    */
   take(
@@ -118,15 +122,13 @@ export class Publisher {
     options: DeliveryOptions,
     owner: DeliveryOwner,
     place: number,
-  ): 'waiting' | 'admitted' | 'written' {
+  ): Delivery | 'written' | undefined {
     const { driver } = this.#host
     if (options.qos || (driver === undefined && this.#options.queue.qos0))
-      return this.#deliver(topic, payload, options, owner, false, true, place) === undefined
-        ? 'waiting'
-        : 'admitted'
+      return this.#deliver(topic, payload, options, owner, false, true, place)
     if (options === NO_OPTIONS && !driver?.saturated && this.#sendPlain(driver, topic, payload))
       return 'written'
-    if (!this.hasRoom) return 'waiting'
+    if (!this.hasRoom) return undefined
     this.#writeQos0(topic, payload, options)
     return 'written'
   }
@@ -150,9 +152,8 @@ export class Publisher {
   handleSettled(delivery: Delivery): void {
     const { owner, error } = delivery
     if (owner !== undefined) this.#reject(delivery, error)
-    else if (this.#events.has('deliverySettled') && delivery.qos > 0) {
+    else if (this.#events.has('deliverySettled') && delivery.qos > 0)
       this.#events.emit('deliverySettled', { delivery: this.#host.describe(delivery), error })
-    }
     if (this.#outbox.waiting > 0) this.#outbox.handleRoom(this.#host.session)
   }
 

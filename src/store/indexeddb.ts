@@ -285,7 +285,7 @@ const NO_DATABASE =
   'there is no IndexedDB here, as in some private windows and frames; memoryStore() keeps a session with the page'
 const TOO_SLOW = `the browser did not do it within ${TIME_LIMIT / 1000} s; perhaps other code holds the database`
 const ADVICE: Readonly<Record<string, string>> = {
-  QuotaExceededError: '. The site may store no more: delete some data, and it works again without a reload.',
+  QuotaExceededError: '. The site may store no more until some of its data is deleted.',
 }
 
 function read<T>(request: IDBRequest<T>, handle: (result: T) => void): void {
