@@ -16,6 +16,23 @@ const makeBroker = useRawBrokers()
 /** Delays of 100, 200, 400, … ms. */
 const QUICKLY = { min: 50, jitter: false } as const
 
+describe.each(VERSIONS)('a server that goes away in %s', (version) => {
+  it('is connected to again by a program that sends all the while, as send() and drained() tell it to', async () => {
+    const broker = await makeBroker((connection) => connection.write(ACCEPTED[version]))
+    const client = broker.createClient({ protocolVersion: version, keepAlive: 0, reconnect: QUICKLY })
+    await client.connect()
+    const lost = new Promise((resolve) => client.on('disconnected', resolve))
+    broker.latest.destroy()
+    await lost
+    for (let sent = 0; client.state !== 'connected'; sent += 1) {
+      if (sent === 10_000) throw new Error('the loop leaves the client no time')
+      if (!client.send('a', 'x')) await client.drained()
+    }
+    expect(broker.connections).toHaveLength(2)
+    expect(client.statistics.messagesDropped).toBeGreaterThan(0)
+  })
+})
+
 describe.each(VERSIONS)('a mute server in %s', (version) => {
   it('costs the connect time-out; the socket is closed, the next attempts come by the back-off [scenario 1] [3.1.1 section 3.2.0]', async () => {
     const broker = await makeBroker((connection) => {
