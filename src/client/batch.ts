@@ -75,9 +75,9 @@ export class Batch implements DeliveryOwner {
   #index = 0
   #open = 0
   #published = 0
-  /** Those of QoS 0 that are not known to be handed to the network. */
-  #written: number[] = []
-  /** Settles when that is known of all before them. */
+  /** From here on all are of QoS 0, and not known to be handed to the network. */
+  #unconfirmed = 0
+  /** Settles when that is known of all before. */
   #confirmed: Promise<unknown> | undefined = undefined
   #failures: { index: number; error: unknown }[] = []
   /** What was asked of the messages when there was no room for it. */
@@ -102,31 +102,38 @@ export class Batch implements DeliveryOwner {
   add(message: OutgoingMessage): boolean {
     if (this.#open >= this.#window) return false
     const index = this.#index
+    let isWritten = false
     try {
       const options = isBare(message) ? this.#defaults : this.#complete(message)
       const taken = this.#publisher.take(message.topic, message.payload, options, this, index)
       if (taken === undefined) return false
-      if (taken === 'written') {
-        this.#published += 1
-        if (this.#written.push(index) === CONFIRMED_AT_ONCE) this.confirm()
-        // It may have settled already.
-      } else this.#open += 1
+      isWritten = taken === 'written'
+      if (isWritten) this.#published += 1
+      // It may have settled already.
+      else this.#open += 1
     } catch (error) {
       // A closed client takes nothing any more: there is no point in asking the iterable for the rest.
       if (error instanceof ClosedError) throw error
       this.#fail(index, error)
     }
+    if (!isWritten) {
+      this.confirm()
+      this.#unconfirmed = index + 1
+    }
     this.#index = index + 1
+    if (this.#index - this.#unconfirmed === CONFIRMED_AT_ONCE) this.confirm()
     return true
   }
 
   /** Messages of QoS 0 are published, or have failed, when the connection has taken them, or is gone. */
   confirm(): void {
-    const written = this.#written.splice(0)
-    if (written.length === 0) return
+    const first = this.#unconfirmed
+    const end = this.#index
+    if (first === end) return
+    this.#unconfirmed = end
     this.#confirmed = this.#publisher.handedOver().catch((error: unknown) => {
-      this.#published -= written.length
-      for (const index of written) this.#fail(index, error)
+      this.#published -= end - first
+      for (let index = first; index < end; index++) this.#fail(index, error)
     })
   }
 

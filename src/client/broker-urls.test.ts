@@ -97,7 +97,9 @@ describe('user and password', () => {
     const { urls, username } = resolveUrls(['mqtt://me:pw@a', 'mqtt://b', 'ws://me:pw@c'], undefined)
     expect(username).toBe('me')
     expect(urls.map((url) => url.href)).toEqual(['mqtt://a:1883', 'mqtt://b:1883', 'ws://c/mqtt'])
-    expect(refusal(['mqtt://a', 'mqtt://me:secret@b']).message).toMatch(/^url\[1\]: expected the same user/)
+    expect(refusal(['mqtt://a', 'mqtt://me:secret@b']).message).toMatch(
+      /^url\[1\]: expected the user and password of the first URL/,
+    )
   })
 
   test('are refused when they are not UTF-8', () => {

@@ -109,8 +109,7 @@ function takeLogin(urls: readonly URL[]): { username: string | undefined; passwo
     // Writing to a URL costs as much as making one.
     if (url.username + url.password === '') return
     if (url.username !== username || url.password !== password) {
-      const message =
-        'expected the same user and password as in the first URL, got others; see the option credentials'
+      const message = 'expected the user and password of the first URL, got others (option credentials)'
       throw invalidUrl(`url[${index}]`, message)
     }
     url.username = ''

@@ -87,7 +87,7 @@ export class Publisher {
 
   publish(topic: string, payload: Payload, options: PublishOptions = NO_OPTIONS): Promise<PublishResult> {
     try {
-      const { qos } = checkObject('', options)
+      const { qos } = options === NO_OPTIONS ? options : checkObject('', options)
       return qos ? this.#publishDelivery(topic, payload, options) : this.#publishQos0(topic, payload, options)
     } catch (error) {
       return this.#rejected(topic, error)

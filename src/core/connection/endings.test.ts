@@ -5,7 +5,7 @@ import { lostError, portError } from './endings.ts'
 
 describe('what a server says first', () => {
   it.each([
-    ['HTTP', Buffer.from('HTTP/1.1 400 Bad Request'), 'connect to it by ws:// or wss://'],
+    ['HTTP', Buffer.from('HTTP/1.1 400 Bad Request'), 'connect to this port by ws:// or wss://'],
     ['an alert of TLS', hex('15 03 01 00 02 02 28'), 'connect to this port by mqtts:// or wss://'],
   ])('%s: its port is for something else', (_what, said, text) => {
     const error = portError(said)

@@ -34,7 +34,7 @@ const HTTP = [0x48, 0x54, 0x54, 0x50, 0x2f]
 export function portError(said: Uint8Array): ConnectionError | undefined {
   const isAlert = said[0] === 0x15 && said[1] === 0x03 && said[3] === 0 && said[4] === 2
   const message = HTTP.every((byte, index) => said[index] === byte)
-    ? 'the server answers CONNECT in HTTP: its port is for WebSockets, connect to it by ws:// or wss://'
+    ? 'the server answers CONNECT in HTTP: connect to this port by ws:// or wss://'
     : isAlert
       ? 'the server answers CONNECT in TLS: connect to this port by mqtts:// or wss://'
       : undefined
