@@ -178,7 +178,7 @@ export class Assembly implements EngineClient, PublisherHost {
     const answer = async (): Promise<Payload | undefined> => authentication.continue(data)
     answer().then(
       (given) => {
-        driver.connection.continueAuthentication({
+        driver.connection.authenticate({
           authenticationMethod: authentication.method,
           authenticationData: given === undefined ? undefined : asBytes(given),
         })

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { collect, outcomeOf, useWorlds, VERSIONS } from '../../test/support/client-world.ts'
 import { RefusedError } from '../core/errors.ts'
+import { memoryStore } from '../store/memory.ts'
 
 const makeWorld = useWorlds()
 
@@ -99,6 +100,28 @@ describe.each(VERSIONS)('the queue in %s', (version) => {
     const world = makeWorld(version)
     const client = world.client({ queue: { maxMessages: 0 } })
     await expect(client.publish('a', 'x', { qos: 1 })).rejects.toMatchObject({ code: 'queue-full' })
+  })
+
+  it.each([
+    ['directly', {}],
+    ['as a store has it', { store: memoryStore() }],
+  ])('what need not wait takes no room in the queue: %s', async (_how, options) => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback', { times: 1 }).delay(1_000)
+    const queue = { maxMessages: 0, maxBytes: 0 }
+    const client = await world.connectedDurable({ ...options, queue, maxInflight: 2 })
+    const [one, two, three] = ['a', 'b', 'c'].map((topic) =>
+      outcomeOf(client.publish(topic, 'x', { qos: 1 })),
+    )
+    await world.settle()
+    expect([one?.state, two?.state, three?.state]).toEqual(['pending', 'resolved', 'rejected'])
+    expect(three?.error).toMatchObject({ code: 'queue-full' })
+    await world.advance(1_000)
+    expect(one?.state).toBe('resolved')
+    const messages = ['a', 'b', 'c', 'd', 'e'].map((topic) => ({ topic, payload: 'x', qos: 1 as const }))
+    const all = outcomeOf(client.publishAll(messages))
+    await world.settle()
+    expect(all).toMatchObject({ state: 'resolved', value: { published: 5 } })
   })
 
   it('a queue with room again takes more', async () => {

@@ -39,8 +39,8 @@ export class Outbox {
   }
 
   /**
-   * Decides about a message for which there is no room: `'admitted'`, `'waiting'` (`admit` is called later), `'dropped'`
-   * by policy, or `'rejected'`. `drop` is told of those that give way to it.
+   * Decides about a message: `'admitted'`, or without room for it `'waiting'` (`admit` is called later), `'dropped'` by
+   * policy, or `'rejected'`. `drop` is told of those that give way to it.
    */
   offer(
     delivery: Delivery,
@@ -49,6 +49,7 @@ export class Outbox {
     drop: (delivery: Delivery) => void,
   ): 'admitted' | 'waiting' | 'dropped' | 'rejected' {
     const bytes = sizeOf(delivery)
+    if (this.hasRoom(session, bytes)) return 'admitted'
     switch (this.#limits.overflow) {
       case 'reject':
         return 'rejected'
@@ -94,7 +95,7 @@ export class Outbox {
     return new ConnectionError(
       'queue-full',
       `the message to "${topic}" was ${dropped ? 'dropped' : 'not taken'}: ${maxMessages} messages or ${maxBytes} bytes ` +
-        'wait already (options queue.maxMessages, queue.maxBytes, queue.overflow)',
+        'wait (option queue)',
       { phase: 'established' },
     )
   }

@@ -347,17 +347,15 @@ export class Publisher {
     const properties = checkPublishOptions(options, version5)
     const { qos = 0, retain = false, timeout = operationTimeout, signal } = options
     const bytes = payloadBytes(payload)
-    const isText = typeof bytes === 'string'
-    const payloadSize = isText ? utf8Length(bytes) : bytes.length
+    const payloadSize = typeof bytes === 'string' ? utf8Length(bytes) : bytes.length
     // What no packet can carry is refused here: when its turn came, nobody could be told.
     publishLength(name.bytes.length, qos, publishPropertiesSize(properties, version5 !== 'no'), payloadSize)
     signal?.throwIfAborted()
     // Not before: what is read above may be a user's code.
     const { driver, session, closedError } = this.#host
-    const hasRoom = this.#outbox.hasRoom(session, name.bytes.length + payloadSize)
-    if (driver !== undefined && hasRoom && qos !== 0 && !lent) {
-      const { now, connection } = driver
-      const sent = connection.publishing?.sendAtOnce(
+    const publishing = this.#outbox.waiting === 0 ? driver?.connection.publishing : undefined
+    if (driver !== undefined && publishing !== undefined && qos !== 0 && !lent) {
+      const sent = publishing.sendAtOnce(
         name,
         bytes,
         payloadSize,
@@ -366,7 +364,7 @@ export class Publisher {
         properties,
         timeout,
         owner,
-        now,
+        driver.now,
       )
       if (sent !== undefined) {
         sent.place = place
@@ -376,14 +374,16 @@ export class Publisher {
       }
     }
     if (closedError !== undefined) throw closedError
-    if (mayWait && !this.hasRoom) return undefined
+    const isOpen = publishing?.isOpen(qos)
+    if (mayWait && !isOpen && !this.hasRoom) return undefined
     const message = { name, payload: bytes, payloadSize, qos, retain, properties, lent }
-    const delivery = Delivery.of(message, this.#host.now, !lent && !isText)
+    const delivery = Delivery.of(message, this.#host.now, !lent && typeof bytes !== 'string')
     delivery.timeout = timeout
     delivery.owner = owner
     delivery.place = place
-    if (hasRoom) this.#admit(delivery, delivery.createdAt)
-    else this.#offerWhenFull(delivery, session)
+    // What is sent at once takes no room.
+    if (isOpen) this.#admit(delivery, delivery.createdAt)
+    else this.#offer(delivery, session)
     // It was not sent at once.
     if (delivery.passing) delivery.move(this.#arena.copy(bytes as Uint8Array))
     if (options.until !== 'stored' || this.#options.store === undefined) return delivery
@@ -393,7 +393,7 @@ export class Publisher {
     return delivery
   }
 
-  #offerWhenFull(delivery: Delivery, session: Session): void {
+  #offer(delivery: Delivery, session: Session): void {
     const answer = this.#outbox.offer(
       delivery,
       session,

@@ -283,7 +283,7 @@ type Work = (batches: IDBObjectStore, owners: IDBObjectStore, refuse: (error: un
 
 const NO_DATABASE =
   'there is no IndexedDB here, as in some private windows and frames; memoryStore() keeps a session with the page'
-const TOO_SLOW = `the browser did not do it within ${TIME_LIMIT / 1000} s; perhaps other code holds the database`
+const TOO_SLOW = `the browser did not do it within ${TIME_LIMIT / 1000} s; other code may hold the database`
 const ADVICE: Readonly<Record<string, string>> = {
   QuotaExceededError: '. The site may store no more until some of its data is deleted.',
 }

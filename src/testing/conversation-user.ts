@@ -110,7 +110,7 @@ export class User {
 
   /** Answers the server's step of authentication. */
   answers(properties: Properties): void {
-    this.#do(() => this.#c.connection.continueAuthentication(properties))
+    this.#do(() => this.#c.connection.authenticate(properties))
   }
 
   acknowledge(message: IncomingMessage, reasonCode?: number): void {

@@ -24,8 +24,7 @@ export function createDial({ runtime }: { readonly runtime: Timers }): Dial {
   return dial
 }
 
-const LATE =
-  'host or WebSocket handshake did not answer, or websocket.transform did not settle: check host, port and firewalls'
+const LATE = 'host, WebSocket handshake or websocket.transform did not answer: check host, port and firewalls'
 
 /** What the browser decides for itself, and what to do instead. */
 const REFUSED: readonly (readonly [name: keyof DialOptions, instead: string])[] = [

@@ -160,10 +160,10 @@ describeMosquitto('mosquitto', 'listening', (broker) => {
     it.each([
       ['mqtt', 'mqtts', 'is the port one for what the URL says'],
       ['mqtt', 'wss', 'is the port one for what the URL says'],
-      ['mqtt', 'ws', 'connect to it by ws:// or wss://'],
+      ['mqtt', 'ws', 'connect to this port by ws:// or wss://'],
       ['mqtts', 'mqtt', 'TLS on this port'],
       ['mqtts', 'ws', 'TLS on this port'],
-      ['mqtts', 'wss', 'connect to it by ws:// or wss://'],
+      ['mqtts', 'wss', 'connect to this port by ws:// or wss://'],
       ['ws', 'mqtt', 'does it speak WebSocket on this port'],
       ['ws', 'mqtts', 'does it speak WebSocket on this port'],
       ['wss', 'mqtts', 'does it speak WebSocket on this port'],

@@ -303,7 +303,7 @@ describeChromium('the database of an indexedDBStore', (chromium) => {
     await tab.open()
     expect(await tab.append('one')).toBe(DONE)
     const large = 'x'.repeat(1_000_000)
-    const advice = /: .*delete some data, and it works again without a reload\.$/s
+    const advice = /: .*until some of its data is deleted\.$/s
     const full = { code: 'store-failed', cause: 'QuotaExceededError', message: expect.stringMatching(advice) }
     expect(await tab.append(large)).toMatchObject(full)
     expect(await tab.replace(large)).toMatchObject(full)

@@ -327,7 +327,7 @@ class CoreConversation {
         for (const delivery of event.failed) this.#deliveries.set(delivery, 1)
         return
       case 'authentication':
-        return connection.continueAuthentication({ authenticationMethod: 'm' })
+        return connection.authenticate({ authenticationMethod: 'm' })
       case 'closed':
         this.#closed = event
         return this.#checkEnd(event.error)

@@ -309,7 +309,7 @@ describe.each(VERSIONS)('a URL of another kind than the port (%s)', (version) =>
       const port = await servers.serve((socket) => void socket.on('data', () => socket.write(answer)))
       const error = await failure(`mqtt://127.0.0.1:${port}`)
       expect(error).toMatchObject({ name: 'ConnectionError', code: 'connect-failed', phase: 'connack' })
-      expect(error.message).toContain('connect to it by ws:// or wss://')
+      expect(error.message).toContain('connect to this port by ws:// or wss://')
     }
     await servers.idle()
   })

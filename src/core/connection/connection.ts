@@ -217,7 +217,7 @@ export class Connection {
   }
 
   /** The next step of an authentication that the server asked for, 5: 4.12. */
-  continueAuthentication(properties: Properties): void {
+  authenticate(properties: Properties): void {
     if (this.#state === 'closed') return
     const error = this.#asking.authentication.continue(properties)
     if (error !== undefined) this.abort(error, 0x95, this.#now)

@@ -10,7 +10,7 @@ import { ConnectionError, type MqttError, RefusedError, violation } from '../err
 import type { Codec } from '../packets/codec.ts'
 import { DUP_FLAG, RETAIN_FLAG } from '../packets/publish.ts'
 import { describeReasonCode } from '../packets/reason-codes.ts'
-import type { Properties } from '../packets/types.ts'
+import type { Properties, QoS } from '../packets/types.ts'
 import { Delivery, type OutgoingPublish } from '../session/deliveries.ts'
 import { DELIVERY_IDS } from '../session/packet-ids.ts'
 import type { Session } from '../session/session.ts'
@@ -165,6 +165,11 @@ export class Publishing {
     else writer.publish(delivery, flags, name.bytes, packetId, properties)
     if (typeof payload !== 'string') delivery.stay(buffer.slab, buffer.position - payloadSize)
     return delivery
+  }
+
+  /** Whether a message of this QoS would be the next to be sent, and the window has a place for it. */
+  isOpen(qos: QoS): boolean {
+    return this.#session.queued.head === undefined && this.#hasPlace(qos)
   }
 
   /** Sends as much as the window and the high-water mark allow. */
@@ -331,9 +336,7 @@ export class Publishing {
       this.#events.push(delivery)
       return true
     }
-    if (session.deliveryIds >= DELIVERY_IDS) return false
-    if (delivery.qos === 2 && session.openQos2 >= this.#options.maxInflightQos2) return false
-    if (!session.bind(delivery)) return false
+    if (!this.#hasPlace(delivery.qos) || !session.bind(delivery)) return false
     this.#enter(delivery)
     this.#transmit(delivery)
     return true
@@ -351,6 +354,13 @@ export class Publishing {
     this.#enter(delivery)
     this.#transmit(delivery)
     return true
+  }
+
+  /** Whether the window has a place for a new message of this QoS. */
+  #hasPlace(qos: QoS): boolean {
+    const session = this.#session
+    if (qos === 2 && session.openQos2 >= this.#options.maxInflightQos2) return false
+    return this.#quota > 0 && session.deliveryIds < DELIVERY_IDS
   }
 
   /** Takes a place in the window of this connection. */
