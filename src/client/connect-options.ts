@@ -113,7 +113,7 @@ export type Overflow = 'reject' | 'drop-oldest' | 'drop-newest' | 'wait'
 
 /** The messages that wait for a connection or for the server's Receive Maximum. */
 export interface QueueOptions {
-  /** Default 65,535; 0: nothing is queued; Infinity: no limit. */
+  /** Default 65,535; 0: nothing is queued, what need not wait is sent; Infinity: no limit. */
   readonly maxMessages?: number | undefined
   /** Of topics and payloads. Default 64 MiB; Infinity: no limit. */
   readonly maxBytes?: number | undefined

@@ -336,7 +336,7 @@ describeChromium('the database of an indexedDBStore', (chromium) => {
     await tab.call('hurryTimeLimits')
     await tab.call('hold', 'store')
     const message = expect.stringMatching(
-      /take a batch: the browser did not do it within 30 s; perhaps other code/,
+      /take a batch: the browser did not do it within 30 s; other code may hold the database/,
     )
     expect(await tab.append('two')).toMatchObject({ code: 'store-failed', message })
     await tab.call('letGo')

@@ -190,7 +190,7 @@ describeChromium('a WebSocket in Chromium', (chromium) => {
     expect(await opened.call('failure', `ws://127.0.0.1:${port}/mqtt`, options)).toMatchObject({
       code: 'connect-timeout',
       phase: 'websocket',
-      message: expect.stringContaining('WebSocket handshake did not answer'),
+      message: expect.stringContaining('WebSocket handshake or websocket.transform did not answer'),
     })
   })
 
