@@ -10,9 +10,16 @@ import { createRuntime } from './client/runtime.ts'
 import { IncomingMessage } from './core/packets/publish.ts'
 import { createDial } from './transport/dial.ts'
 
+/** Ticks go before all input and timers: a program that publishes without an end would see nothing of either. */
+const MOST_TICKS = 20
+let ticks = 0
+
 /** After all microtasks: `nextTick` alone would run before those of the present callback. */
 function defer(callback: () => void): void {
-  queueMicrotask(() => process.nextTick(callback))
+  ticks += 1
+  if (ticks < MOST_TICKS) return queueMicrotask(() => process.nextTick(callback))
+  ticks = 0
+  setImmediate(callback)
 }
 
 /** Into memory that is not cleared first, which a copy of a few packets would pay for twice. */

@@ -7,7 +7,7 @@
 /** Calls back when the signal, if there is one, aborts. Returns how to stop listening. */
 export function whenAborted(signal: AbortSignal | undefined, aborted: (reason: unknown) => void): () => void {
   const handleAbort = (): void => aborted(signal?.reason)
-  signal?.addEventListener('abort', handleAbort, { once: true })
+  signal?.addEventListener('abort', handleAbort)
   return () => signal?.removeEventListener('abort', handleAbort)
 }
 

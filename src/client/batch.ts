@@ -173,6 +173,8 @@ export class Batch implements DeliveryOwner {
     this.signal?.throwIfAborted()
     while (!this.add(message)) await this.room()
     this.confirm()
+    // The program has a turn, which promises alone would not give it.
+    if (this.#index % CONFIRMED_AT_ONCE === 0) await this.#confirmed
   }
 
   /** Resolves when there may be room for more, or rejects with the signal's reason. */

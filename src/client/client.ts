@@ -160,7 +160,8 @@ export class Client {
   }
 
   /**
-   * Publishes many messages, windowed; resolves when all have settled. Single failures are in the result.
+   * Publishes many messages, windowed; resolves when all have settled. Single failures are in the result. An iterable that
+   * is not async is asked as long as there is room, at QoS 0 without a turn for the program: an endless one should be.
    *
    * @throws UsageError, what the iterable throws, ClosedError, the signal's reason
    */

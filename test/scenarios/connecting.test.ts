@@ -3,7 +3,7 @@
 // long times in a virtual world.
 import { describe, expect, it } from 'vitest'
 import { watchSocket } from '../../demo/sockets.ts'
-import { type ClientOptions, createClient, memoryStore } from '../../src/index.ts'
+import { type Client, type ClientOptions, createClient, memoryStore } from '../../src/index.ts'
 import { collect, durableOptions, outcomeOf, texts, useWorlds, VERSIONS } from '../support/client-world.ts'
 import { Inbox, unique, useClients } from '../support/clients.ts'
 import { hex } from '../support/codec/hex.ts'
@@ -30,6 +30,40 @@ describe.each(VERSIONS)('a server that goes away in %s', (version) => {
     }
     expect(broker.connections).toHaveLength(2)
     expect(client.statistics.messagesDropped).toBeGreaterThan(0)
+  })
+})
+
+describe.each(VERSIONS)('a program that publishes QoS 0 without an end in %s', (version) => {
+  const message = { topic: 'a', payload: 'x' }
+
+  it.each<[string, (client: Client, isOver: () => boolean) => Promise<unknown>]>([
+    [
+      'publish()',
+      async (client, isOver) => {
+        while (!isOver()) await client.publish('a', 'x')
+      },
+    ],
+    [
+      'publishAll() of an async iterable',
+      (client, isOver) =>
+        client.publishAll(
+          (async function* () {
+            while (!isOver()) yield message
+          })(),
+        ),
+    ],
+  ])('has its timers and its input: %s', async (_how, publish) => {
+    const broker = await makeBroker((connection) => connection.write(ACCEPTED[version]))
+    const client = broker.createClient({ protocolVersion: version, keepAlive: 0 })
+    await client.connect()
+    const begun = performance.now()
+    let turns = 0
+    const timer = setInterval(() => (turns += 1), 1)
+    // The second is for a program that has none: it would not come back.
+    await publish(client, () => turns >= 5 || performance.now() - begun > 5_000).finally(() =>
+      clearInterval(timer),
+    )
+    expect(turns).toBeGreaterThanOrEqual(5)
   })
 })
 
