@@ -78,7 +78,7 @@ export class Batch implements DeliveryOwner {
   /** From here on all are of QoS 0, and not known to be handed to the network. */
   #unconfirmed = 0
   /** Settles when that is known of all before. */
-  #confirmed: Promise<unknown> | undefined = undefined
+  #confirmed: Promise<unknown> = Promise.resolve()
   #failures: { index: number; error: unknown }[] = []
   /** What was asked of the messages when there was no room for it. */
   #refused: IteratorResult<OutgoingMessage> | undefined = undefined
@@ -174,7 +174,7 @@ export class Batch implements DeliveryOwner {
     while (!this.add(message)) await this.room()
     this.confirm()
     // The program has a turn, which promises alone would not give it.
-    if (this.#index % CONFIRMED_AT_ONCE === 0) await this.#confirmed
+    if (this.#index % CONFIRMED_AT_ONCE === 0) await abortable(this.#confirmed, this.signal)
   }
 
   /** Resolves when there may be room for more, or rejects with the signal's reason. */

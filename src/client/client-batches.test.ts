@@ -505,6 +505,23 @@ describe.each(VERSIONS)('writable() in %s', (version) => {
     expect(world.got('publish')).toHaveLength(1)
   })
 
+  it('its signal ends a write that waits for the network', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected({ keepAlive: 0 })
+    const controller = new AbortController()
+    const writer = client.writable({ signal: controller.signal }).getWriter()
+    for (const message of messages(999, 0)) await writer.write(message)
+    await world.settle()
+    world.link.stop()
+    const last = outcomeOf(writer.write({ topic: 'a', payload: new Uint8Array(1_000_000) }))
+    writer.closed.catch(() => {})
+    await world.settle()
+    expect(last.state).toBe('pending')
+    controller.abort(new Error('enough'))
+    await world.settle()
+    expect(last).toMatchObject({ state: 'rejected', error: { message: 'enough' } })
+  })
+
   it('its signal ends close(), which waits for acknowledgements', async () => {
     const world = makeWorld(version)
     world.broker.faults.onSend('puback').withhold()
