@@ -167,3 +167,13 @@ export function malformed(message: string): ProtocolError {
 export function violation(message: string): ProtocolError {
   return new ProtocolError('protocol-error', 0x82, message)
 }
+
+/** What ends whatever a client has not finished when its user disconnects it. */
+export function disconnected(): ClosedError {
+  return new ClosedError('disconnected', 'the client was disconnected', false)
+}
+
+/** The words of what was thrown, which need not be an error. */
+export function textOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown)
+}

@@ -11,7 +11,7 @@
  */
 
 import type { OutputCounts } from '../bytes/output-buffer.ts'
-import { MqttError, ProtocolError, violation } from '../errors.ts'
+import { MqttError, ProtocolError, textOf, violation } from '../errors.ts'
 import { Fifo } from '../fifo.ts'
 import type { Codec } from '../packets/codec.ts'
 import type { IncomingMessage } from '../packets/publish.ts'
@@ -25,7 +25,7 @@ import { Authentication } from './authentication.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import { Deadlines } from './deadlines.ts'
 import { DurableOutput } from './durable-output.ts'
-import { disconnectedError, lostError, notConnectedError, portError, silentError, textOf } from './endings.ts'
+import { disconnectedError, lostError, notConnectedError, portError, silentError } from './endings.ts'
 import type { ConnectionEvent } from './events.ts'
 import type { ConnectionState } from './legal-packets.ts'
 import { type NegotiatedSettings, negotiate } from './negotiated.ts'
@@ -167,6 +167,11 @@ export class Connection {
     this.#now = now
     this.publishing = this.#publishing
     this.publishing?.resume(now)
+  }
+
+  /** What waits in the queue stays there: the connection is about to end. */
+  sendNoMore(): void {
+    this.publishing = undefined
   }
 
   /** Queues a message of QoS 1 or 2; it is sent as soon as the window allows, see `publishing.sendAtOnce`. */

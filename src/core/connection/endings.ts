@@ -1,6 +1,6 @@
 /** Why a connection ended, in words: what came, and where. */
 
-import { ConnectionError, MqttError, RefusedError, violation } from '../errors.ts'
+import { ConnectionError, MqttError, RefusedError, textOf, violation } from '../errors.ts'
 import { describeReasonCode } from '../packets/reason-codes.ts'
 import type { DisconnectPacket } from '../packets/types.ts'
 import { inItsWords } from './opening.ts'
@@ -51,7 +51,8 @@ export function silentError(timeout: number): ConnectionError {
 /** DISCONNECT came, 5: 3.14; a refused re-authentication ends so, too [5 MQTT-4.12.1-2]. */
 export function disconnectedError({ reasonCode, properties }: DisconnectPacket): MqttError {
   if (properties?.sessionExpiryInterval !== undefined) {
-    return violation('the DISCONNECT of a server has a Session Expiry Interval [5 MQTT-3.14.2-2]')
+    // [5 MQTT-3.14.2-2]
+    return violation('the DISCONNECT of a server has a Session Expiry Interval')
   }
   const message = `the server disconnected with ${describeReasonCode(reasonCode)}${inItsWords(properties)}`
   return new RefusedError('server-disconnected', message, { reasonCode, properties })
@@ -60,9 +61,4 @@ export function disconnectedError({ reasonCode, properties }: DisconnectPacket):
 /** Nothing is written before CONNACK or behind DISCONNECT. */
 export function notConnectedError(detail = ''): ConnectionError {
   return new ConnectionError('not-connected', `there is no connection now${detail}`, { phase: 'established' })
-}
-
-/** What was thrown while a packet was handled, and was no error of ours. */
-export function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

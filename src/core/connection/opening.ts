@@ -21,26 +21,31 @@ export function connackFault(
     return new RefusedError('connection-refused', message, { reasonCode, properties })
   }
   if (properties?.authenticationMethod !== connect.properties?.authenticationMethod) {
-    return violation('CONNACK names another Authentication Method than CONNECT [5 MQTT-4.12.0-5]')
+    // [5 MQTT-4.12.0-5]
+    return violation('CONNACK names another Authentication Method than CONNECT')
   }
   if (
     properties !== undefined &&
     connect.clientId !== '' &&
     properties.assignedClientIdentifier !== undefined
   ) {
-    return violation('CONNACK assigns a client identifier although CONNECT had one [5 MQTT-3.2.2-16]')
+    // [5 MQTT-3.2.2-16]
+    return violation('CONNACK assigns a client identifier although CONNECT had one')
   }
   if (hasProperties && connect.clientId === '' && properties?.assignedClientIdentifier === undefined) {
-    return violation('CONNACK assigns no client identifier to an empty one [5 MQTT-3.2.2-16]')
+    // [5 MQTT-3.2.2-16]
+    return violation('CONNACK assigns no client identifier to an empty one')
   }
   if (sessionPresent && connect.cleanStart) {
-    return violation('Session Present is 1 after a clean start [3.1.1 MQTT-3.2.2-1] [5 MQTT-3.2.2-2]')
+    // [3.1.1 MQTT-3.2.2-1] [5 MQTT-3.2.2-2]
+    return violation('Session Present is 1 after a clean start')
   }
   if (sessionPresent && !established && onUnknownSession === 'close') {
+    // [5 MQTT-3.2.2-4]
     return new ProtocolError(
       'unknown-session',
       0x82,
-      'the server has a session for this client identifier, and there is none here [5 MQTT-3.2.2-4]; ' +
+      'the server has a session for this client identifier, and there is none here; ' +
         "use a durable store, begin with a clean session, or set onUnknownSession: 'adopt'",
     )
   }

@@ -16,10 +16,10 @@ export class PublishLimits {
   readonly #hasProperties: boolean
   readonly #settings: NegotiatedSettings
 
-  /** @param ownAliases whether the user names Topic Aliases */
-  constructor({ hasProperties }: Codec, settings: NegotiatedSettings, ownAliases: boolean) {
+  /** @param aliases whether the user may name Topic Aliases */
+  constructor({ hasProperties }: Codec, settings: NegotiatedSettings, aliases: boolean) {
     const { maximumQoS, retainAvailable, maximumPacketSize } = settings
-    this.exist = maximumQoS < 2 || !retainAvailable || maximumPacketSize < LARGEST_PACKET || ownAliases
+    this.exist = maximumQoS < 2 || !retainAvailable || maximumPacketSize < LARGEST_PACKET || aliases
     this.#hasProperties = hasProperties
     this.#settings = settings
   }

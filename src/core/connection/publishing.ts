@@ -92,8 +92,8 @@ export class Publishing {
     this.#events = events
     const { settings } = parts
     this.#window = this.#quota = Math.min(settings.receiveMaximum, options.maxInflight)
-    this.#limits = new PublishLimits(parts.codec, settings, options.topicAliases === 'manual')
     const aliases = options.topicAliases !== 'off' && settings.topicAliasMaximum > 0
+    this.#limits = new PublishLimits(parts.codec, settings, aliases || options.topicAliases === 'manual')
     this.#aliases = aliases ? new OutboundAliases(settings.topicAliasMaximum) : undefined
     this.#choosesAliases = options.topicAliases === 'auto'
     this.#isDirect = this.isPlain && parts.durable.isIdle
@@ -367,6 +367,8 @@ export class Publishing {
   #enter(delivery: Delivery): void {
     this.#quota -= 1
     delivery.connection = this.#connection
+    // It may wait for its record: the time for the answer begins when it is written.
+    delivery.sentAt = Infinity
   }
 
   /** Gives the place back, if it has one; or is not sent again, if that was due. */
@@ -432,9 +434,9 @@ export class Publishing {
         }
       }
     }
-    if (open === 0 && this.#quota === 0 && this.#deadlines.stuck === Infinity) {
-      this.#deadlines.stuck = now + this.#options.operationTimeout
-    }
+    const { operationTimeout } = this.#options
+    if (open === 0 && this.#quota === 0 && operationTimeout > 0 && this.#deadlines.stuck === Infinity)
+      this.#deadlines.stuck = now + operationTimeout
   }
 }
 

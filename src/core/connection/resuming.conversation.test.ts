@@ -267,7 +267,7 @@ describe('a session that the server has lost', () => {
     c.user.abandon(delivery)
     c.cut()
     c.reconnected({ sessionPresent: false })
-    c.settles(delivery)
+    c.settles(delivery, { code: 'session-lost' })
     c.sendsNothing()
   })
 

@@ -7,6 +7,31 @@ const store = { store: true } as const
 
 describe('with a store', () => {
   conversation(
+    'a message that waits for its record has waited for no answer yet, rule 17',
+    (c) => {
+      c.connected()
+      c.passes(100_000)
+      const first = c.user.publish('a', '1', { qos: 1, timeout: 1_000 })
+      c.stores()
+      c.sends('publish', { packetId: 1 })
+      c.receives('puback', { packetId: 1 })
+      c.settles(first)
+      c.stores()
+      c.passes(500)
+      const second = c.user.publish('a', '2', { qos: 1, timeout: 1_000 })
+      c.passes(600)
+      c.sendsNothing()
+      c.stores()
+      c.sends('publish', { packetId: 2 })
+      c.passes(999)
+      c.lives()
+      c.passes(1)
+      c.outwaits(second)
+    },
+    store,
+  )
+
+  conversation(
     'PUBLISH waits for the record of its identifier, PUBREL for that of its PUBREC, rule 32',
     (c) => {
       c.connected()

@@ -121,6 +121,19 @@ describe('aliases of ours', () => {
   )
 
   conversation(
+    "of the user's are refused above the maximum, with 'auto', too, rule 23 [5 MQTT-3.3.2-9]",
+    (c) => {
+      c.connected({ properties: { topicAliasMaximum: 2 } })
+      expect(() => c.user.publish('a', 'x', { properties: { topicAlias: 3 } })).toThrow(
+        'its Topic Alias Maximum is 2',
+      )
+      c.user.publish('a', 'x', { properties: { topicAlias: 2 } })
+      c.sends('publish', { topic: 'a', properties: { topicAlias: 2 } })
+    },
+    V5,
+  )
+
+  conversation(
     'are used at each QoS, but not in a re-send, nor do they outlive the connection, rule 14 [5 MQTT-3.3.2-7]',
     (c) => {
       c.connected({ properties: { topicAliasMaximum: 5 } })

@@ -1,12 +1,12 @@
 /** PUBACK, PUBREC, PUBREL, PUBCOMP, 3.4 to 3.7: one shape, four types. */
 
 import { variableByteIntegerLength, writeTwoBytes, writeVariableByteInteger } from '../bytes/data-types.ts'
-import { malformed, violation } from '../errors.ts'
+import { malformed } from '../errors.ts'
 import type { OutputBuffer } from '../bytes/output-buffer.ts'
 import type { PacketReader } from '../bytes/packet-reader.ts'
 import { propertiesLength, readProperties, writeProperties } from './properties.ts'
 import type { Properties } from './types.ts'
-import { describeReasonCode, isReasonCodeOf } from './reason-codes.ts'
+import { checkReasonCode } from './reason-codes.ts'
 import type { AckPacket, AckType, PacketType } from './types.ts'
 
 /** The first byte of each; PUBREL's flags are 0010 [3.1.1 MQTT-3.6.1-1] [5 MQTT-3.6.1-1]. */
@@ -59,15 +59,21 @@ export function decodeAck311(reader: PacketReader, type: AckType): AckPacket {
 
 export function decodeAck5(reader: PacketReader, type: AckType): AckPacket {
   const packetId = readPacketId(reader, type)
-  const reasonCode = reader.remaining > 0 ? reader.byte() : 0
-  if (!isReasonCodeOf(type, reasonCode)) {
-    throw violation(
-      `the reason code ${describeReasonCode(reasonCode)} does not belong in ${type.toUpperCase()}`,
-    )
-  }
+  const reasonCode = checkReasonCode(type, reader.remaining > 0 ? reader.byte() : 0)
   const properties = reader.remaining > 0 ? readProperties(reader, type) : undefined
   reader.finish()
   return { type, packetId, reasonCode, properties }
+}
+
+/** The reason codes that end SUBACK and UNSUBACK. */
+export function readReasonCodes(
+  reader: PacketReader,
+  type: PacketType,
+  isLegal?: (code: number) => boolean,
+): number[] {
+  const codes = Array.from(reader.rest())
+  if (codes.length === 0) throw malformed(`${type.toUpperCase()} has no reason code`)
+  return codes.map((code) => checkReasonCode(type, code, isLegal?.(code)))
 }
 
 /** A packet identifier, which is never 0, 2.3.1 (5: 2.2.1). */

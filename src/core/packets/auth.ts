@@ -1,11 +1,10 @@
 /** AUTH, 3.15, version 5 only: enhanced authentication in several steps. */
 
 import { variableByteIntegerLength, writeVariableByteInteger } from '../bytes/data-types.ts'
-import { violation } from '../errors.ts'
 import type { OutputBuffer } from '../bytes/output-buffer.ts'
 import type { PacketReader } from '../bytes/packet-reader.ts'
 import { propertiesLength, readProperties, writeProperties } from './properties.ts'
-import { describeReasonCode, isReasonCodeOf } from './reason-codes.ts'
+import { checkReasonCode } from './reason-codes.ts'
 import type { AuthPacket } from './types.ts'
 
 /** The whole packet, fixed header included. */
@@ -34,10 +33,7 @@ export function encodeAuth(out: OutputBuffer, packet: AuthPacket): void {
 
 export function decodeAuth(reader: PacketReader): AuthPacket {
   if (reader.remaining === 0) return { type: 'auth', reasonCode: 0, properties: undefined }
-  const reasonCode = reader.byte()
-  if (!isReasonCodeOf('auth', reasonCode)) {
-    throw violation(`the reason code ${describeReasonCode(reasonCode)} does not belong in AUTH`)
-  }
+  const reasonCode = checkReasonCode('auth', reader.byte())
   const properties = readProperties(reader, 'auth')
   reader.finish()
   return { type: 'auth', reasonCode, properties }

@@ -5,7 +5,7 @@ import { malformed, violation } from '../errors.ts'
 import type { OutputBuffer } from '../bytes/output-buffer.ts'
 import type { PacketReader } from '../bytes/packet-reader.ts'
 import { propertiesLength, readProperties, writeProperties } from './properties.ts'
-import { CONNECT_RETURN_CODES, describeReasonCode, isReasonCodeOf } from './reason-codes.ts'
+import { checkReasonCode, CONNECT_RETURN_CODES } from './reason-codes.ts'
 import type { ConnackPacket } from './types.ts'
 
 export function encodeConnack311(out: OutputBuffer, packet: ConnackPacket): void {
@@ -43,9 +43,7 @@ export function decodeConnack5(reader: PacketReader): ConnackPacket {
   const reasonCode = reader.byte()
   // A server that speaks 3.1.1 only answers in its own form: 20 02 00 01, "unacceptable protocol version".
   if (reasonCode === 0x01 && !sessionPresent && reader.remaining === 0) return connack(false, 0x84, undefined)
-  if (!isReasonCodeOf('connack', reasonCode)) {
-    throw violation(`the reason code ${describeReasonCode(reasonCode)} does not belong in CONNACK`)
-  }
+  checkReasonCode('connack', reasonCode)
   const properties = readProperties(reader, 'connack')
   reader.finish()
   return connack(sessionPresent, reasonCode, properties)
@@ -64,7 +62,8 @@ function connack(
   properties: ConnackPacket['properties'],
 ): ConnackPacket {
   if (sessionPresent && reasonCode !== 0) {
-    throw violation('a CONNACK that refuses has Session Present 1 [3.1.1 MQTT-3.2.2-4] [5 MQTT-3.2.2-6]')
+    // [3.1.1 MQTT-3.2.2-4] [5 MQTT-3.2.2-6]
+    throw violation('a CONNACK that refuses has Session Present 1')
   }
   return { type: 'connack', sessionPresent, reasonCode, properties }
 }

@@ -1,11 +1,10 @@
 /** DISCONNECT, 3.14: the last packet of a connection; in 5 the server sends it too. */
 
 import { variableByteIntegerLength, writeVariableByteInteger } from '../bytes/data-types.ts'
-import { violation } from '../errors.ts'
 import type { OutputBuffer } from '../bytes/output-buffer.ts'
 import type { PacketReader } from '../bytes/packet-reader.ts'
 import { propertiesLength, readProperties, writeProperties } from './properties.ts'
-import { describeReasonCode, isReasonCodeOf } from './reason-codes.ts'
+import { checkReasonCode } from './reason-codes.ts'
 import type { DisconnectPacket } from './types.ts'
 
 export function disconnectSize(packet: DisconnectPacket): number {
@@ -45,10 +44,7 @@ export function decodeDisconnect311(reader: PacketReader): DisconnectPacket {
 }
 
 export function decodeDisconnect5(reader: PacketReader): DisconnectPacket {
-  const reasonCode = reader.remaining > 0 ? reader.byte() : 0
-  if (!isReasonCodeOf('disconnect', reasonCode)) {
-    throw violation(`the reason code ${describeReasonCode(reasonCode)} does not belong in DISCONNECT`)
-  }
+  const reasonCode = checkReasonCode('disconnect', reader.remaining > 0 ? reader.byte() : 0)
   const properties = reader.remaining > 0 ? readProperties(reader, 'disconnect') : undefined
   reader.finish()
   return { type: 'disconnect', reasonCode, properties }

@@ -220,7 +220,8 @@ export function decodePublish(
   const qos = flags & 0x06
   if (qos === 0x06) throw malformed('a PUBLISH has QoS 3')
   if (qos === 0 && flags & DUP_FLAG)
-    throw malformed('a PUBLISH of QoS 0 has DUP 1 [3.1.1 MQTT-3.3.1-2] [5 MQTT-3.3.1-2]')
+    // [3.1.1 MQTT-3.3.1-2] [5 MQTT-3.3.1-2]
+    throw malformed('a PUBLISH of QoS 0 has DUP 1')
   const topicLength = reader.twoBytes()
   const topicStart = reader.position
   if (topicStart + topicLength > reader.end) {
@@ -235,9 +236,10 @@ export function decodePublish(
   }
   const properties = version5 ? readPublishProperties(reader) : undefined
   if (topicLength === 0 && properties?.topicAlias === undefined) {
+    // [3.1.1 MQTT-4.7.3-1]
     throw version5
       ? violation('a PUBLISH has neither a topic nor a Topic Alias')
-      : malformed('a PUBLISH has an empty topic [3.1.1 MQTT-4.7.3-1]')
+      : malformed('a PUBLISH has an empty topic')
   }
   const { buffer, offset, position, end } = reader
   return new IncomingMessage(name, flags, packetId, properties, buffer, offset + position, offset + end)
@@ -251,7 +253,8 @@ function readPublishProperties(reader: PacketReader): Properties | undefined {
   const properties = readProperties(reader, 'publish')
   const responseTopic = properties?.responseTopic
   if (responseTopic !== undefined && /[+#]|^$/.test(responseTopic)) {
-    throw violation('the Response Topic of a PUBLISH is empty or has a wildcard [5 MQTT-3.3.2-14]')
+    // [5 MQTT-3.3.2-14]
+    throw violation('the Response Topic of a PUBLISH is empty or has a wildcard')
   }
   return properties
 }

@@ -3,6 +3,7 @@
  * 3.1.1 by their version 5 counterparts.
  */
 
+import { violation } from '../errors.ts'
 import type { PacketType } from './types.ts'
 
 type Carrier = Exclude<
@@ -67,6 +68,16 @@ export const REASON_CODES: ReadonlyMap<
 /** Whether `type` may carry `code` in version 5. */
 export function isReasonCodeOf(type: PacketType, code: number): boolean {
   return (REASON_CODES.get(code)?.packets as readonly PacketType[] | undefined)?.includes(type) ?? false
+}
+
+/** @throws ProtocolError when the code is none that `type` may carry: by default in version 5 */
+export function checkReasonCode(
+  type: PacketType,
+  code: number,
+  isLegal: boolean = isReasonCodeOf(type, code),
+): number {
+  if (isLegal) return code
+  throw violation(`the reason code ${describeReasonCode(code)} does not belong in ${type.toUpperCase()}`)
 }
 
 /** `0x87 (not authorized)`, for messages. */

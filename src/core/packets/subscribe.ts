@@ -10,9 +10,8 @@ import { malformed, violation } from '../errors.ts'
 import type { OutputBuffer } from '../bytes/output-buffer.ts'
 import type { PacketReader } from '../bytes/packet-reader.ts'
 import { utf8Length } from '../bytes/utf8.ts'
-import { readPacketId } from './acks.ts'
+import { readPacketId, readReasonCodes } from './acks.ts'
 import { propertiesLength, readProperties, writeProperties } from './properties.ts'
-import { describeReasonCode, isReasonCodeOf } from './reason-codes.ts'
 import type { QoS, SubackPacket, SubscribePacket, SubscriptionRequest } from './types.ts'
 
 /** The size of the whole packet, for splitting and for the server's Maximum Packet Size. */
@@ -119,21 +118,15 @@ export function decodeSuback311(reader: PacketReader): SubackPacket {
 }
 
 export function decodeSuback5(reader: PacketReader): SubackPacket {
-  return decodeSuback(reader, 'suback', (code) => isReasonCodeOf('suback', code))
+  return decodeSuback(reader, 'suback')
 }
 
 function decodeSuback(
   reader: PacketReader,
   place: 'suback' | undefined,
-  isLegal: (code: number) => boolean,
+  isLegal?: (code: number) => boolean,
 ): SubackPacket {
   const packetId = readPacketId(reader, 'suback')
   const properties = place === undefined ? undefined : readProperties(reader, place)
-  const reasonCodes = Array.from(reader.rest())
-  for (const code of reasonCodes) {
-    if (!isLegal(code))
-      throw violation(`the reason code ${describeReasonCode(code)} does not belong in SUBACK`)
-  }
-  if (reasonCodes.length === 0) throw malformed('SUBACK has no reason code')
-  return { type: 'suback', packetId, reasonCodes, properties }
+  return { type: 'suback', packetId, reasonCodes: readReasonCodes(reader, 'suback', isLegal), properties }
 }

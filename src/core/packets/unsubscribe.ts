@@ -6,13 +6,12 @@ import {
   writeTwoBytes,
   writeVariableByteInteger,
 } from '../bytes/data-types.ts'
-import { malformed, violation } from '../errors.ts'
+import { violation } from '../errors.ts'
 import type { OutputBuffer } from '../bytes/output-buffer.ts'
 import type { PacketReader } from '../bytes/packet-reader.ts'
 import { utf8Length } from '../bytes/utf8.ts'
-import { readPacketId } from './acks.ts'
+import { readPacketId, readReasonCodes } from './acks.ts'
 import { propertiesLength, readProperties, writeProperties } from './properties.ts'
-import { describeReasonCode, isReasonCodeOf } from './reason-codes.ts'
 import type { UnsubackPacket, UnsubscribePacket } from './types.ts'
 
 /** The size of the whole packet, for splitting and for the server's Maximum Packet Size. */
@@ -76,12 +75,5 @@ export function decodeUnsuback311(reader: PacketReader): UnsubackPacket {
 export function decodeUnsuback5(reader: PacketReader): UnsubackPacket {
   const packetId = readPacketId(reader, 'unsuback')
   const properties = readProperties(reader, 'unsuback')
-  const reasonCodes = Array.from(reader.rest())
-  for (const code of reasonCodes) {
-    if (!isReasonCodeOf('unsuback', code)) {
-      throw violation(`the reason code ${describeReasonCode(code)} does not belong in UNSUBACK`)
-    }
-  }
-  if (reasonCodes.length === 0) throw malformed('UNSUBACK has no reason code')
-  return { type: 'unsuback', packetId, reasonCodes, properties }
+  return { type: 'unsuback', packetId, reasonCodes: readReasonCodes(reader, 'unsuback'), properties }
 }

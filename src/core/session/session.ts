@@ -222,7 +222,7 @@ export class Session {
         list.remove(delivery)
         const error = lossError(delivery, policy)
         delivery.packetId = 0
-        if (error === undefined && !(delivery.abandoned && delivery.attempts > 0)) {
+        if (error === undefined) {
           delivery.state = 'queued'
           delivery.attempts = 0
           again.push(delivery)
@@ -322,19 +322,16 @@ export class Session {
 }
 
 function lossError(delivery: Delivery, policy: OnSessionLost): MqttError | undefined {
-  const { qos, attempts, state, packetId } = delivery
+  const { qos, attempts, state, abandoned } = delivery
   if (qos === 2 && (attempts > 0 || state === 'released')) {
     return new ClosedError(
       'outcome-unknown',
-      `the server lost the session of a QoS 2 message to "${delivery.name.text}" (packet identifier ${packetId}); ` +
-        'sending it again could deliver it twice, so whether it was delivered is unknown',
+      `the server lost the session of a QoS 2 message to "${delivery.name.text}"; sending it again could deliver it twice`,
       false,
     )
   }
-  if (policy === 'resend') return undefined
-  return new ClosedError(
-    'session-lost',
-    `the server lost the session of a message to "${delivery.name.text}" (option onSessionLost is 'fail')`,
-    false,
-  )
+  // Nobody waits for what was abandoned: there is no reason to send it twice.
+  if (policy === 'resend' && !(abandoned && attempts > 0)) return undefined
+  const message = `the server lost the session of a message to "${delivery.name.text}", which is not sent again`
+  return new ClosedError('session-lost', message, false)
 }
