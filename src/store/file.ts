@@ -19,7 +19,7 @@
  * there, whole.
  */
 import { resolve } from 'node:path'
-import { MqttError } from '../core/errors.ts'
+import { MqttError, textOf } from '../core/errors.ts'
 import { codeOf, type Disk, type DiskFile } from './disk.ts'
 import { decodeRecords, encodeHeader, encodeRecord, HEADER_BYTES, MAX_BATCH_BYTES } from './file-format.ts'
 import { type SegmentHeader, segmentName, unfinishedName } from './file-format.ts'
@@ -328,11 +328,10 @@ class LogStore implements FileStore {
 
   #failure(what: string, error: unknown): MqttError {
     if (error instanceof MqttError) return error
-    const reason = error instanceof Error ? error.message : String(error)
     const todo = ADVICE[codeOf(error) ?? ''] ?? ''
     return new MqttError(
       'store-failed',
-      `the session store ${this.#path} could not ${what}: ${reason}${todo}`,
+      `the session store ${this.#path} could not ${what}: ${textOf(error)}${todo}`,
       error,
     )
   }

@@ -15,7 +15,7 @@
  *   had under way, change nothing any more.
  */
 
-import { MqttError, UsageError } from '../core/errors.ts'
+import { MqttError, textOf, UsageError } from '../core/errors.ts'
 import type { SessionStore } from './store.ts'
 
 export interface IndexedDBStoreOptions {
@@ -272,8 +272,7 @@ class DatabaseStore implements SessionStore {
       const message = `the session store "${this.#name}" was written by a newer version, which can read it`
       return new MqttError('store-newer', message, error)
     }
-    const reason = error instanceof Error ? error.message : String(error)
-    const message = `the session store "${this.#name}" could not ${what}: ${reason}${ADVICE[name] ?? ''}`
+    const message = `the session store "${this.#name}" could not ${what}: ${textOf(error)}${ADVICE[name] ?? ''}`
     return new MqttError('store-failed', message, error)
   }
 }

@@ -47,15 +47,24 @@ export function cachedLookup(
 export function usersLookup(lookup: Lookup): net.LookupFunction {
   return (host, options, callback) => {
     const family = options.family === undefined ? 0 : familyNumber(options.family)
-    try {
-      lookup(host, { all: true, family }, (error, addresses) => {
-        if (error !== null && error !== undefined) callback(error, '')
-        else answer(Array.isArray(addresses) ? addresses : [], options, callback)
-      })
-    } catch (error) {
-      callback(error as Error, '')
+    let isAnswered = false
+    const once = (answered: () => void): void => {
+      if (!isAnswered) answered()
+      isAnswered = true
     }
+    const fail = (error: unknown): void => once(() => callback(error as Error, ''))
+    const ask = async (): Promise<unknown> =>
+      lookup(host, { all: true, family }, (error, addresses) => {
+        if (error !== null && error !== undefined) fail(error)
+        else once(() => answer(addressesIn(addresses), options, callback))
+      })
+    // One that is `async`, though it should not be, may reject.
+    ask().catch(fail)
   }
+}
+
+function addressesIn(given: unknown): readonly dns.LookupAddress[] {
+  return Array.isArray(given) ? given.filter((one) => typeof one === 'object' && one !== null) : []
 }
 
 async function resolveAll(host: string): Promise<readonly dns.LookupAddress[]> {

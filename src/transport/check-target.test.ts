@@ -15,6 +15,23 @@ function faultOf(options: object, url = 'mqtts://broker.example:8883'): UsageErr
 
 describe('what a dialer is given', () => {
   it.each([
+    ['mqtt://h', {}, 'mqtt://'],
+    ['ws://h', {}, 'ws://'],
+    ['unix:/socket', {}, 'unix://'],
+    ['mqtt://h', { proxy: 'http://proxy' }, 'mqtt://'],
+    ['mqtt://h', { websocket: { transform: () => undefined } }, 'mqtt://'],
+    ['mqtt://h', { urls: [new URL('mqtt://h'), new URL('ws://h')] }, 'mqtt://, ws://'],
+    ['mqtt://h', { proxy: new URL('https://proxy') }, undefined],
+    ['ws://h', { websocket: { transform: () => undefined } }, undefined],
+    ['mqtt://h', { urls: [new URL('mqtt://h'), new URL('ssl://h')] }, undefined],
+    ['mqtt://h', { tls: { ca: undefined } }, undefined],
+  ])('is not told how to encrypt what is not encrypted: %s with %j', (url, options, schemes) => {
+    const fault = faultOf({ tls: { rejectUnauthorized: false }, ...options }, url)
+    const text = `tls: expected mqtts:// or wss:// with it, got ${schemes}, which is not encrypted`
+    expect(fault?.message).toBe(schemes === undefined ? undefined : text)
+  })
+
+  it.each([
     [{}],
     [
       {
@@ -67,7 +84,13 @@ describe('what a dialer is given', () => {
     [{ tls: { cert: null, key: 'a' } }, 'tls.cert', 'got null'],
     [{ tls: { cert: 'a' } }, 'tls.key', 'expected cert and key together'],
     [{ tls: { key: 'a' } }, 'tls.cert', 'expected cert and key together'],
-    [{ tls: { secureContext: {}, ca: 'a' } }, 'tls.secureContext', 'expected it alone'],
+    [{ tls: { secureContext: {}, ca: 'a' } }, 'tls.secureContext', 'expected it without ca'],
+    [
+      { tls: { secureContext: {}, minVersion: 'TLSv1.3' } },
+      'tls.secureContext',
+      'expected it without minVersion',
+    ],
+    [{ tls: { secureContext: {}, ciphers: 'x' } }, 'tls.secureContext', 'expected it without ciphers'],
     [{ tls: { secureContext: 'a' } }, 'tls.secureContext', 'expected an object, got a string'],
     [{ tls: { minVersion: 'TLSv1' } }, 'tls.minVersion', 'expected "TLSv1.2" or "TLSv1.3"'],
     [

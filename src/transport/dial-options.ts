@@ -7,7 +7,8 @@
 export type Pem = string | Uint8Array
 
 /**
- * Options of TLS, for `mqtts:` and `wss:`. Not in browsers, which decide for themselves.
+ * Options of TLS, for `mqtts:` and `wss:`, of which one must be among the URLs. Not in browsers, which decide for
+ * themselves.
  *
  * They are about the broker: of a proxy, `https://`, the certificate is always verified, by the system's authorities
  * and those of `ca`, and none of ours is shown to it.
@@ -33,7 +34,7 @@ export interface TlsOptions {
   readonly rejectUnauthorized?: boolean | undefined
   /** As in `tls.connect`: an error says that the certificate is not this host's. Sessions are not resumed then. */
   readonly checkServerIdentity?: ((host: string, certificate: object) => Error | undefined) | undefined
-  /** Made by `tls.createSecureContext`; in place of `ca`, `cert`, `key`, `pfx`. */
+  /** Made by `tls.createSecureContext`; in place of `ca`, `cert`, `key`, `pfx`, `passphrase`, `ciphers` and the versions. */
   readonly secureContext?: object | undefined
 }
 

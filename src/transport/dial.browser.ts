@@ -26,13 +26,8 @@ export function createDial({ runtime }: { readonly runtime: Timers }): Dial {
 
 const LATE = 'host, WebSocket handshake or websocket.transform did not answer: check host, port and firewalls'
 
-/** What the browser decides for itself, and what to do instead. */
-const REFUSED: readonly (readonly [name: keyof DialOptions, instead: string])[] = [
-  ['tls', 'certificates are the business of the browser and its user'],
-  ['socket', 'a page has no sockets'],
-  ['proxy', 'the browser uses the proxy of its own settings'],
-  ['lookup', 'the browser resolves names itself'],
-]
+/** Certificates, sockets, proxies and names are the browser's own business. */
+const REFUSED: readonly (keyof DialOptions)[] = ['tls', 'socket', 'proxy', 'lookup']
 
 /** @throws UsageError */
 function checkTarget({ url, options }: DialTarget): void {
@@ -40,7 +35,7 @@ function checkTarget({ url, options }: DialTarget): void {
     const message = `a browser reaches brokers by ws:// and wss:// only, got ${url.protocol}//`
     throw new UsageError('invalid-url', 'url', message)
   }
-  for (const [name, instead] of REFUSED) if (options[name] !== undefined) throw refused(name, instead)
+  for (const name of REFUSED) if (options[name] !== undefined) throw refused(name, 'it decides for itself')
   checkWebSocket(options.websocket ?? {})
 }
 
@@ -56,6 +51,6 @@ function checkWebSocket(options: object): void {
   }
 }
 
-function refused(field: string, instead: string): UsageError {
-  return new UsageError('invalid-option', field, `expected it not to be set in a browser: ${instead}`)
+function refused(field: string, why: string): UsageError {
+  return new UsageError('invalid-option', field, `expected it not to be set in a browser: ${why}`)
 }

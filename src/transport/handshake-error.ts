@@ -11,7 +11,3 @@ export function handshakeError(url: URL, text: string, cause?: unknown): Connect
     cause,
   })
 }
-
-export function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
-}

@@ -242,6 +242,13 @@ describe('mqtt:', () => {
       'dns',
       'it has no address',
     ],
+    ['rejects', () => (async () => throwing('no idea')) as Lookup, 'dns', 'no idea'],
+    [
+      'is a list of nothing',
+      (): Lookup => (_host, _options, callback) => callback(null, [null] as unknown as ResolvedAddress[]),
+      'dns',
+      'it has no address',
+    ],
     ['is no address', (): Lookup => lookupTo('nowhere').lookup, 'tcp', 'nowhere'],
   ] as const)(
     'an answer of the option lookup that %s is a ConnectionError',

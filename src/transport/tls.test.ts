@@ -120,6 +120,25 @@ describe('a certificate of the server', () => {
     const refusing = { ca: authority.cert, checkServerIdentity: () => new Error('the wrong fingerprint') }
     expect((await refusal(port, refusing)).message).toContain('the wrong fingerprint')
   })
+
+  it.each([
+    [
+      'throws',
+      () => {
+        throw new Error('no such field')
+      },
+      'no such field',
+    ],
+    ['gives a promise', () => Promise.resolve(), 'returned neither an Error nor undefined'],
+    ['gives a promise that rejects', () => Promise.reject(new Error('no')), 'returned neither'],
+  ])('is refused when checkServerIdentity %s', async (_what, checkServerIdentity, text) => {
+    const { port } = await serve()
+    const options = {
+      ca: authority.cert,
+      checkServerIdentity: checkServerIdentity as unknown as () => undefined,
+    }
+    expect((await refusal(port, options)).message).toContain(text)
+  })
 })
 
 describe('a certificate of ours', () => {

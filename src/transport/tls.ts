@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import net from 'node:net'
 import tls from 'node:tls'
-import { ConnectionError } from '../core/errors.ts'
+import { ConnectionError, textOf } from '../core/errors.ts'
 import type { Pem, TlsOptions } from './dial-options.ts'
 import { brokenBy, tlsError } from './stream-errors.ts'
 
@@ -156,6 +156,23 @@ function digestOf(entries: readonly (readonly [string, unknown])[]): string {
   return hash.digest('base64')
 }
 
+/** What the user's function says of a certificate. Nobody would catch what it throws, so that is its answer, too. */
+function identityError(
+  check: NonNullable<TlsOptions['checkServerIdentity']>,
+  host: string,
+  certificate: object,
+): Error | undefined {
+  try {
+    const answer: unknown = check(host, certificate)
+    if (answer === undefined || answer instanceof Error) return answer
+    // A promise would come too late, and may reject.
+    Promise.resolve(answer).catch(() => {})
+    return new Error('tls.checkServerIdentity returned neither an Error nor undefined')
+  } catch (error) {
+    return error instanceof Error ? error : new Error(textOf(error))
+  }
+}
+
 function handshake(
   socket: net.Socket,
   target: TlsTarget,
@@ -182,7 +199,11 @@ function handshake(
       ...(session === undefined ? {} : { session }),
       ...(ALPNProtocols === undefined ? {} : { ALPNProtocols: [...ALPNProtocols] }),
       ...(rejectUnauthorized === undefined ? {} : { rejectUnauthorized }),
-      ...(checkServerIdentity === undefined ? {} : { checkServerIdentity }),
+      ...(checkServerIdentity === undefined
+        ? {}
+        : {
+            checkServerIdentity: (name, certificate) => identityError(checkServerIdentity, name, certificate),
+          }),
     })
     // For good: an error may come before the next link of the chain listens.
     secured.on('error', () => {})

@@ -12,10 +12,10 @@
  *   said goodbye, or has given up on that.
  */
 
-import { ProtocolError } from '../core/errors.ts'
+import { ProtocolError, textOf } from '../core/errors.ts'
 import { Fifo } from '../core/fifo.ts'
 import type { WebSocketOptions } from './dial-options.ts'
-import { handshakeError, textOf } from './handshake-error.ts'
+import { handshakeError } from './handshake-error.ts'
 import type { Transport, TransportReceiver } from './transport.ts'
 import { unlessAborted } from './unless-aborted.ts'
 

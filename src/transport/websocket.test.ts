@@ -168,11 +168,16 @@ describe('the handshake', () => {
   it.each([
     ['401 Unauthorized', [], 'it wants other credentials, see websocket.headers and websocket.transform'],
     ['403 Forbidden', [], 'it wants other credentials'],
-    ['404 Not Found', [], 'check the path of the URL, which is often /mqtt, /ws or /'],
+    ['404 Not Found', [], 'check the path, which is often /mqtt, /ws or / (option websocket.path)'],
     [
       '302 Found',
       ['Location: wss://there.example/mqtt'],
       'points to wss://there.example/mqtt: redirects are not followed, connect there',
+    ],
+    [
+      '301 Moved',
+      ['Location: https://user:secret@there.example/mqtt?token=secret#x'],
+      'points to https://there.example/mqtt: redirects are not followed, connect there',
     ],
     ['200 OK', ['Content-Length: 0'], 'and no WebSocket: check host, port and path of the URL'],
     ['500 Oh', [], 'the server answered 500 Oh, and no WebSocket'],
@@ -301,6 +306,16 @@ describe('the stream', () => {
     transport.destroy()
     await receiver.ended()
     expect(receiver.log).toEqual(['data', 'end'])
+  })
+
+  it('destroyed while the socket still holds more than was read tells of its end', async () => {
+    const { transport, receiver, peer } = await open()
+    transport.pause()
+    for (let count = 0; count < 100; count += 1) peer.send(frame(BINARY, 'x'.repeat(10_000)))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    transport.destroy()
+    await receiver.ended()
+    expect(receiver.log).toEqual(['end'])
   })
 
   it('to a server that does not read says so, and drains when it does', async () => {

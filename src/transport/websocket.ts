@@ -9,9 +9,9 @@
 import type { IncomingMessage } from 'node:http'
 import type net from 'node:net'
 import WebSocket from 'ws'
-import { ConnectionError, ProtocolError } from '../core/errors.ts'
+import { ConnectionError, ProtocolError, textOf } from '../core/errors.ts'
 import type { WebSocketOptions, WebSocketRequest, WebSocketResponse } from './dial-options.ts'
-import { handshakeError, textOf } from './handshake-error.ts'
+import { handshakeError } from './handshake-error.ts'
 import { brokenBy, explained } from './stream-errors.ts'
 import type { Transport, TransportReceiver } from './transport.ts'
 import { unlessAborted } from './unless-aborted.ts'
@@ -110,11 +110,17 @@ function responseOf({ statusCode = 0, headers }: IncomingMessage): WebSocketResp
 function describeAnswer({ statusCode = 0, statusMessage = '', headers }: IncomingMessage): string {
   const answer = `the server answered ${statusCode} ${statusMessage}`.trim()
   if (statusCode >= 300 && statusCode < 400)
-    return `${answer} and points to ${headers.location ?? 'nowhere'}: redirects are not followed, connect there`
+    return `${answer} and points to ${withoutSecrets(headers.location)}: redirects are not followed, connect there`
   if (statusCode === 401 || statusCode === 403)
     return `${answer}: it wants other credentials, see websocket.headers and websocket.transform`
-  if (statusCode === 404) return `${answer}: check the path of the URL, which is often /mqtt, /ws or /`
+  if (statusCode === 404)
+    return `${answer}: check the path, which is often /mqtt, /ws or / (option websocket.path)`
   return `${answer}, and no WebSocket: check host, port and path of the URL`
+}
+
+/** The query may hold our token; a login is nobody's business either. */
+function withoutSecrets(location: string | undefined): string {
+  return (location ?? 'nowhere').replace(/[?#].*$/s, '').replace(/\/\/[^/]*@/, '//')
 }
 
 function adviceOn(text: string): string {
@@ -187,6 +193,8 @@ class WebSocketTransport implements Transport {
 
   destroy(): void {
     this.#held = []
+    // What the socket still has is not wanted any more.
+    this.#ended = true
     this.#webSocket.terminate()
     queueMicrotask(() => this.#hand())
   }
