@@ -8,7 +8,7 @@
 
 import type { Closed, Connected, ConnectionEvent } from '../core/connection/events.ts'
 import type { Operation } from '../core/connection/operations.ts'
-import { ClosedError, type MqttError, UsageError } from '../core/errors.ts'
+import { ClosedError, type MqttError, textOf, UsageError } from '../core/errors.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
 import type { Batch } from './batch.ts'
@@ -19,7 +19,6 @@ import type { Driver } from './driver.ts'
 import { Engine } from './engine.ts'
 import type { EngineClient } from './engine-client.ts'
 import { Events, type PendingDelivery } from './events.ts'
-import type { Payload } from './option-checks.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { PoolResources } from './pool-resources.ts'
 import { Publisher, type PublisherHost } from './publisher.ts'
@@ -79,9 +78,8 @@ export class Assembly implements EngineClient, PublisherHost {
     return this.engine.resources.runtime
   }
 
-  handleQueued(): void {
+  handleRecords(): void {
     if (this.options.store !== undefined) this.engine.handleRecords()
-    this.dispatcher.reconsider()
   }
 
   describe({ name, qos, state, createdAt, attempts, packetId }: Delivery): PendingDelivery {
@@ -110,6 +108,7 @@ export class Assembly implements EngineClient, PublisherHost {
   }
 
   handleTurn(): void {
+    this.dispatcher.handleTurn()
     for (const batch of this.batches) batch.handleTurn()
   }
 
@@ -175,19 +174,18 @@ export class Assembly implements EngineClient, PublisherHost {
   #authenticate(data: Uint8Array | undefined, driver: Driver): void {
     const { authentication } = this.options
     if (authentication === undefined) return
-    const answer = async (): Promise<Payload | undefined> => authentication.continue(data)
+    const answer = async (): Promise<Uint8Array | undefined> => {
+      const given = await authentication.continue(data)
+      return given === undefined ? undefined : asBytes(given)
+    }
     answer().then(
-      (given) => {
-        driver.connection.authenticate({
-          authenticationMethod: authentication.method,
-          authenticationData: given === undefined ? undefined : asBytes(given),
-        })
+      (authenticationData) => {
+        driver.connection.authenticate({ authenticationMethod: authentication.method, authenticationData })
         driver.touched()
       },
       (error: unknown) => {
-        const text = error instanceof Error ? error.message : String(error)
         driver.abort(
-          new UsageError('invalid-option', 'authentication.continue', `it failed: ${text}`, error),
+          new UsageError('invalid-option', 'authentication.continue', `it failed: ${textOf(error)}`, error),
           0x80,
         )
       },

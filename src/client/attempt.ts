@@ -1,8 +1,8 @@
 /**
- * One attempt at a connection: from the first URL to CONNACK, under one deadline and one signal.
+ * One attempt at a connection: from the first URL to CONNACK.
  *
  * Several URLs are tried in order, the last good one first. `'auto'` speaks version 5 first, and 3.1.1 on a new
- * network connection where the server does not know 5 (rule 2).
+ * network connection where the server does not know 5 (rule 2). Each network connection has a deadline of its own.
  */
 
 import { ConnectionError, MqttError, RefusedError } from '../core/errors.ts'
@@ -41,6 +41,7 @@ export class Attempt {
   /** Of the URL that is tried: one whose time is over leaves the others their turn. */
   #controller = new AbortController()
   #isAborted = false
+  #isDialing = false
   /** Of the connection that waits for CONNACK. */
   driver: Driver | undefined = undefined
   #opened: (() => void) | undefined = undefined
@@ -81,6 +82,8 @@ export class Attempt {
 
   /** `connectTimeout` is over for the URL that is tried. */
   handleTimeout(): void {
+    // Between two URLs, the next waits for its turn in the budget, and nothing is dialed.
+    if (!this.#isDialing) return
     const { connectTimeout } = this.#host.options
     const where = this.#phase === 'connack' ? 'no CONNACK came' : 'no connection was made'
     const message = `${where} within ${connectTimeout} ms (option connectTimeout)`
@@ -127,6 +130,8 @@ export class Attempt {
     this.#phase = 'tcp'
     await budget.acquire(signal)
     try {
+      signal.throwIfAborted()
+      this.#isDialing = true
       this.#host.handleDialing(this)
       const connect = await abortable(this.#host.prepare(codec), signal)
       const transport = await dial({ url, options }, signal)
@@ -144,6 +149,7 @@ export class Attempt {
       })
       knowledge.codecs?.set(url.href, codec)
     } finally {
+      this.#isDialing = false
       budget.release()
     }
   }

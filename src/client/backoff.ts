@@ -30,7 +30,7 @@ const OF_CREDENTIALS: ReadonlySet<number> = new Set([0x86, 0x87])
 type BackoffRuntime = Pick<Runtime, 'random' | 'report'>
 
 export class Backoff {
-  readonly #decide: ReconnectFunction | false | undefined
+  #decide: ReconnectFunction | false | undefined
   readonly #runtime: BackoffRuntime
   /** Credentials are asked for anew before each attempt: the next ones may be right. */
   readonly #freshCredentials: boolean
@@ -64,6 +64,8 @@ export class Backoff {
   /** New limits, as AWS C MQTT's `set_reconnect_timeout`; the count of retries stays. @throws UsageError */
   setLimits(min: number, max: number): void {
     checkReconnectTimeout(min, max)
+    // A function gives way to them; never remains never.
+    this.#decide &&= undefined
     this.#schedule = { ...this.#schedule, min, max }
   }
 

@@ -167,6 +167,24 @@ describe.each(VERSIONS)("ack: 'received' in %s", (version) => {
 })
 
 describe.each(VERSIONS)("ack: 'manual' in %s", (version) => {
+  it('takes a reason code of PUBACK; another is a UsageError', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const received: Message[] = []
+    await client.subscribe('a', { qos: 2, ack: 'manual' }, (message) => void received.push(message))
+    for (const qos of [1, 2] as const) say(world, 'x', qos)
+    await world.settle()
+    for (const message of received) {
+      for (const wrong of [0x01, 0x85, -1, NaN, '0' as never]) {
+        expect(() => message.ack(wrong)).toThrow(/^reasonCode: expected one of PUBACK/)
+      }
+      expect(acks(world)).toEqual([])
+    }
+    for (const message of received) message.ack(0x10)
+    await world.settle()
+    expect(acks(world)).toEqual(version === '5' ? [0x10, 0x10] : [0, 0])
+  })
+
   it.each([1, 2] as const)('QoS %i is acknowledged by message.ack(), once', async (qos) => {
     const world = makeWorld(version)
     const client = await world.connected()

@@ -1,6 +1,6 @@
 // ping(), enhanced authentication, statistics, ref and unref.
 import { describe, expect, it } from 'vitest'
-import { collect, outcomeOf, useWorlds, VERSIONS } from '../../test/support/client-world.ts'
+import { collect, gate, outcomeOf, useWorlds, VERSIONS } from '../../test/support/client-world.ts'
 import { ConnectionError, RefusedError, UsageError } from '../core/errors.ts'
 import type { Authentication } from './connect-options.ts'
 
@@ -206,6 +206,17 @@ describe('enhanced authentication, 5', () => {
     expect(String(error)).toContain('no idea')
   })
 
+  it('an answer that is no data ends the attempt, and says so', async () => {
+    const world = makeWorld('5', { broker })
+    const authentication = { ...answers(), continue: () => 7 as never }
+    const error = await world
+      .client5({ authentication })
+      .connect()
+      .catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: 'invalid-option', field: 'authentication.continue' })
+    expect(String(error)).toContain('got a number')
+  })
+
   it('without end is bounded by connectTimeout (H9)', async () => {
     const world = makeWorld('5', { broker })
     const authentication = { ...answers(), continue: () => new Promise<undefined>(() => {}) }
@@ -226,6 +237,18 @@ describe('enhanced authentication, 5', () => {
     await client.reauthenticate('other data')
     expect(text(world.got('auth')[0]?.properties?.authenticationData)).toBe('other data')
     expect(client.state).toBe('connected')
+  })
+
+  it('a handler may wait for a re-authentication, though nothing is read beside it (rule 31)', async () => {
+    const world = makeWorld('5', { broker })
+    const client = await world.connected5({ authentication: answers(), maxPending: 1 })
+    const done = gate()
+    await client.subscribe('a', async () => {
+      await client.reauthenticate().then(done.open, done.fail)
+    })
+    for (let index = 0; index < 3; index += 1) world.broker.publish({ topic: 'a', payload: 'x' })
+    await world.advance(1_000)
+    await done.promise
   })
 
   it('a re-authentication that is refused ends the connection and rejects [5 MQTT-4.12.1-2]', async () => {

@@ -58,6 +58,8 @@ describe.each(VERSIONS)('maxPending: 1 in %s (rules 30, 31)', (version) => {
     ['a publish', (world: World) => world.broker.faults.onSend('puback')],
     ['a subscribe', (world: World) => world.broker.faults.onSend('suback')],
     ['an unsubscribe', (world: World) => world.broker.faults.onSend('unsuback')],
+    ['a resubscribe', (world: World) => world.broker.faults.onSend('suback')],
+    ['a ping', (world: World) => world.broker.faults.onSend('pingresp')],
   ] as const)(
     'reading goes on while %s of ours awaits its answer: messages are held in order',
     async (what, fault) => {
@@ -78,6 +80,8 @@ describe.each(VERSIONS)('maxPending: 1 in %s (rules 30, 31)', (version) => {
           'a publish': () => client.publish('b', 'x', { qos: 1 }),
           'a subscribe': () => client.subscribe('b'),
           'an unsubscribe': () => client.unsubscribe('b'),
+          'a resubscribe': () => client.resubscribe(),
+          'a ping': () => client.ping(),
         }[what](),
       )
       await world.settle()
@@ -165,6 +169,22 @@ describe.each(VERSIONS)('the dead-lock in %s (rule 31)', (version) => {
     expect(client.state).toBe('connected')
     expect(publishing.state).toBe('resolved')
     expect(world.broker.openExchanges).toEqual([])
+  })
+
+  it('small messages count with what they take besides', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('puback').withhold()
+    const client = await world.connected({ maxPending: 1, maxPendingBytes: 10_000, keepAlive: 0 })
+    const first = gate()
+    await client.subscribe('a', { qos: 0 }, () => first.promise)
+    void client.publish('b', 'x', { qos: 1 }).catch(() => {})
+    await world.settle()
+    for (let index = 0; index < 1_000; index += 1) say(world, '', 0)
+    await world.settle()
+    expect(client.statistics.messagesIn[0]).toBeLessThan(100)
+    first.open()
+    await world.settle()
+    expect(client.statistics.messagesIn[0]).toBe(1_000)
   })
 
   it('time-outs of operations stand still meanwhile', async () => {

@@ -24,6 +24,34 @@ describe.each(VERSIONS)('publishAll() in %s', (version) => {
     },
   )
 
+  it("waits for room in the queue's bytes, too; what could never have any fails", async () => {
+    const world = makeWorld(version)
+    const client = world.client({ queue: { maxBytes: 250 } })
+    const payload = new Uint8Array(100)
+    const large = { topic: 'a', payload: new Uint8Array(300), qos: 1 } as const
+    const messages = [...Array.from({ length: 10 }, () => ({ topic: 'a', payload, qos: 1 }) as const), large]
+    const all = outcomeOf(client.publishAll(messages))
+    await world.settle()
+    expect([all.state, client.pending.length]).toEqual(['pending', 2])
+    await client.connect()
+    await world.settle()
+    expect(all.value).toMatchObject({ published: 11, failed: 0 })
+    await client.disconnect()
+    const offline = world.client({ clientId: 'offline', queue: { maxBytes: 250 } })
+    expect(await offline.publishAll([large])).toMatchObject({
+      failed: 1,
+      failures: [{ index: 0, error: { code: 'queue-full' } }],
+    })
+  })
+
+  it('QoS 0 on a connection takes no room in the queue, whatever its options', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected({ queue: { maxMessages: 0 } })
+    const all = outcomeOf(client.publishAll([{ topic: 'a', payload: 'x', retain: true }]))
+    await world.settle()
+    expect(all.value).toMatchObject({ published: 1, failed: 0 })
+  })
+
   it('waits for the last acknowledgement', async () => {
     const world = makeWorld(version)
     world.broker.faults.onSend('puback', { nth: 3 }).delay(1_000)

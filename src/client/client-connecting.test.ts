@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import {
   collect,
+  optionsOf,
   outcomeOf,
   record,
   type TestWorld,
@@ -168,6 +169,28 @@ describe.each(VERSIONS)('connect() in %s', (version) => {
     },
   )
 
+  it.each(['the first attempt', 'a reconnect'] as const)(
+    'rejects with the reason of its signal when it joins %s, which goes on',
+    async (which) => {
+      const world = makeWorld(version)
+      const client = world.client({ retryInitialConnect: true, reconnect: { min: 1_000, jitter: false } })
+      const first = outcomeOf(client.connect())
+      if (which === 'a reconnect') await world.settle()
+      world.link.dialing = 'refused'
+      world.broker.cutAll()
+      await world.advance(5_000)
+      const controller = new AbortController()
+      const joining = outcomeOf(client.connect({ signal: controller.signal }))
+      const reason = new Error('enough')
+      controller.abort(reason)
+      await world.settle()
+      expect(joining.error).toBe(reason)
+      world.link.dialing = 'answered'
+      await world.advance(60_000)
+      expect([client.state, first.state]).toEqual(['connected', 'resolved'])
+    },
+  )
+
   it('rejects at once when its signal has aborted, and dials nowhere', async () => {
     const world = makeWorld(version)
     const client = world.client()
@@ -204,6 +227,47 @@ describe.each(VERSIONS)('connect() in %s', (version) => {
       expect(world.broker.connections).toEqual([])
     },
   )
+
+  it('each URL has connectTimeout for itself', async () => {
+    const world = makeWorld(version)
+    const slow = (signal: AbortSignal): Promise<never> =>
+      new Promise((_resolve, reject) => {
+        const refuse = (): void => reject(new ConnectionError('connect-failed', 'slow', { phase: 'tcp' }))
+        world.runtime.setTimer(refuse, 900)
+        signal.addEventListener('abort', () => reject(signal.reason as Error))
+      })
+    world.broker.faults.onSend('connack').delay(500)
+    const client = world.pool.createClient(
+      ['mqtt://slow.example', world.url],
+      optionsOf(version, {
+        connectTimeout: 1_000,
+        dial: (target, signal) =>
+          target.url.hostname === 'slow.example' ? slow(signal) : world.link.dial(target, signal),
+      }),
+    )
+    const connecting = outcomeOf(client.connect())
+    await world.advance(900 + 500)
+    expect(connecting.state).toBe('resolved')
+    client.destroy()
+  })
+
+  it('connectTimeout does not run while the next URL waits for its turn', async () => {
+    const world = makeWorld(version, { pool: { attemptsPerSecond: 1 } })
+    const refuse = (): Promise<never> =>
+      Promise.reject(new ConnectionError('connect-failed', 'refused', { phase: 'tcp' }))
+    const client = world.pool.createClient(
+      ['mqtt://down.example', world.url],
+      optionsOf(version, {
+        connectTimeout: 500,
+        dial: (target, signal) =>
+          target.url.hostname === 'down.example' ? refuse() : world.link.dial(target, signal),
+      }),
+    )
+    const connecting = outcomeOf(client.connect())
+    await world.advance(1_000)
+    expect(connecting.state).toBe('resolved')
+    client.destroy()
+  })
 
   it('counts the asking for credentials in connectTimeout (rule 1)', async () => {
     const world = makeWorld(version)

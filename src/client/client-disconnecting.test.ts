@@ -200,6 +200,75 @@ describe.each(VERSIONS)('disconnect() in %s', (version) => {
     expect(world.taken()).toEqual(['connect', 'disconnect', 'connect'])
   })
 
+  it.each(['disconnect', 'destroy'] as const)(
+    '%s() ends a connect() that waits for the end before',
+    async (how) => {
+      const world = makeWorld(version)
+      world.broker.faults.onSend('puback').withhold()
+      const client = await world.connected()
+      void client.publish('a', 'x', { qos: 1 })
+      const first = outcomeOf(client.disconnect({ drain: 5_000 }))
+      const again = outcomeOf(client.connect())
+      const reason = new Error('enough')
+      const controller = new AbortController()
+      const given = outcomeOf(client.connect({ signal: controller.signal }))
+      controller.abort(reason)
+      await world.settle()
+      expect([given.error, again.state]).toEqual([reason, 'pending'])
+      if (how === 'destroy') client.destroy()
+      else void client.disconnect()
+      await world.advance(10_000)
+      expect(first.state).toBe('resolved')
+      expect(again).toMatchObject({ state: 'rejected', error: { code: 'disconnected' } })
+      expect(client.state).toBe('stopped')
+      expect(world.got('connect')).toHaveLength(1)
+    },
+  )
+
+  it('what the network takes late leaves before DISCONNECT, which leaves too: no will appears', async () => {
+    const world = makeWorld(version)
+    const wills: string[] = []
+    const watcher = await world.connected({ clientId: 'watcher' })
+    await watcher.subscribe('will', (message) => void wills.push(message.text()))
+    const client = await world.connected({ will: { topic: 'will', payload: 'gone' } })
+    world.link.stop()
+    const sent = outcomeOf(client.publish('a', new Uint8Array(300_000)))
+    await world.settle()
+    const queued = outcomeOf(client.publish('b', 'x', { qos: 1 }))
+    const disconnecting = outcomeOf(client.disconnect())
+    await world.advance(1_000)
+    expect([sent.state, disconnecting.state]).toEqual(['pending', 'pending'])
+    world.link.go()
+    await world.advance(1_000)
+    expect([sent.state, queued.state, disconnecting.state]).toEqual(['resolved', 'resolved', 'resolved'])
+    expect(world.got('publish').map(({ payload }) => payload.length)).toContain(300_000)
+    expect(world.got('disconnect')).toHaveLength(1)
+    expect(wills).toEqual([])
+  })
+
+  it('waits with drain for what the network has not taken, too', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    world.link.stop()
+    const sent = outcomeOf(client.publish('a', new Uint8Array(300_000)))
+    await world.settle()
+    const disconnecting = outcomeOf(client.disconnect({ drain: 60_000 }))
+    await world.advance(30_000)
+    world.link.go()
+    await world.settle()
+    expect([sent.state, disconnecting.state]).toEqual(['resolved', 'resolved'])
+    expect(world.got('disconnect')).toHaveLength(1)
+  })
+
+  it('a payload that was lent at QoS 0 is given back when it has left', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const sent = outcomeOf(client.publish('a', new Uint8Array(100_000).fill(1), { payload: 'borrowed' }))
+    await client.disconnect()
+    expect(sent.state).toBe('resolved')
+    expect(world.got('publish').map(({ payload }) => payload.length)).toEqual([100_000])
+  })
+
   it('rejects with a UsageError for bad options, and nothing happens', async () => {
     const world = makeWorld(version)
     const client = await world.connected()
@@ -403,6 +472,37 @@ describe.each(VERSIONS)('destroy() in %s', (version) => {
       expect(client.state).toBe('connected')
     },
   )
+
+  it('at any time behind connect() stops it', async () => {
+    for (let ticks = 0; ticks < 12; ticks += 1) {
+      const world = makeWorld(version)
+      const client = world.durable()
+      const connecting = outcomeOf(client.connect())
+      for (let tick = 0; tick < ticks; tick += 1) await Promise.resolve()
+      client.destroy()
+      await world.settle()
+      expect([client.state, connecting.state]).toEqual(['stopped', 'rejected'])
+      await client.connect()
+      expect(client.state).toBe('connected')
+    }
+  })
+
+  it('gives back messages of QoS 2 that came behind the one whose handler destroys', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable()
+    const { seen, handler } = texts()
+    await client.subscribe('a', { qos: 2 }, (message) => {
+      handler(message)
+      if (seen.length === 1) client.destroy()
+    })
+    for (const text of ['1', '2', '3']) world.broker.publish({ topic: 'a', payload: text, qos: 2 })
+    await world.settle()
+    expect(seen).toEqual(['1'])
+    await client.connect()
+    await world.settle()
+    expect(seen).toEqual(['1', '2', '3'])
+    expect(world.broker.openExchanges).toEqual([])
+  })
 
   it('then connect() at once: the old connection harms nobody', async () => {
     const world = makeWorld(version)

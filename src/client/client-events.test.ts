@@ -197,6 +197,46 @@ describe.each(VERSIONS)('the life of a client in %s', (version) => {
     }
   })
 
+  it.each([
+    ['disconnect', 'a connection is lost'],
+    ['destroy', 'a connection is lost'],
+    ['disconnect', 'an attempt fails'],
+    ['destroy', 'an attempt fails'],
+  ] as const)('a reconnect function that calls %s() when %s has the last word', async (how, when) => {
+    const world = makeWorld(version)
+    const client = world.client({
+      retryInitialConnect: true,
+      reconnect: () => {
+        if (how === 'destroy') client.destroy()
+        else void client.disconnect()
+        return 100
+      },
+    })
+    const closed = collect(client, 'closed')
+    if (when === 'an attempt fails') world.link.dialing = 'refused'
+    const connecting = outcomeOf(client.connect())
+    await world.settle()
+    world.broker.cutAll()
+    await world.settle()
+    world.link.dialing = 'answered'
+    const attempts = world.link.attempts.length
+    await world.advance(10_000)
+    expect([client.state, world.link.attempts.length, closed.length]).toEqual(['stopped', attempts, 1])
+    expect(connecting.state).toBe(when === 'an attempt fails' ? 'rejected' : 'resolved')
+    await client.connect()
+    expect(client.state).toBe('connected')
+    await client.publish('a', 'x', { qos: 1 })
+  })
+
+  it('setReconnectTimeout takes the place of a reconnect function', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected({ reconnect: () => 10_000 })
+    client.setReconnectTimeout(50, 50)
+    world.broker.cutAll()
+    await world.advance(50)
+    expect(client.state).toBe('connected')
+  })
+
   it('reconnectNow makes the waiting attempt at once, and does nothing otherwise', async () => {
     const world = makeWorld(version)
     const client = world.client({ reconnect: PLAIN })
@@ -243,6 +283,21 @@ describe.each(VERSIONS)('the life of a client in %s', (version) => {
       'out pingreq',
       'in pingresp',
     ])
+  })
+
+  it('packet may be listened to during the handshake', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('connack').delay(100)
+    const client = world.client()
+    const connecting = client.connect()
+    await world.advance(50)
+    expect(client.state).toBe('handshaking')
+    const seen: string[] = []
+    client.on('packet', ({ packet }) => void seen.push(packet.type))
+    await world.advance(50)
+    await connecting
+    await client.publish('a', 'x', { qos: 1 })
+    expect(seen).toEqual(['connack', 'publish', 'puback'])
   })
 
   it('packet may be listened to later, and stops with its last listener', async () => {
@@ -360,6 +415,13 @@ describe('on()', () => {
     payload.fill(9)
     await published
     expect(seen).toMatchObject([{ payload: new Uint8Array([1, 2, 3]) }])
+  })
+
+  it('once is true or false', () => {
+    const client = makeWorld('5').client()
+    expect(() => client.on('state', () => {}, { once: 'yes' as never })).toThrow(
+      'once: expected true or false',
+    )
   })
 
   it('a listener is a function', () => {

@@ -479,3 +479,53 @@ describe.each(VERSIONS)('inside a handler in %s (rule 26)', (version) => {
     expect(outcomeOf(client.disconnect()).state).toBe('pending')
   })
 })
+
+describe.each(VERSIONS)('handlers that outlive their connection in %s', (version) => {
+  it('have no more time than handlerTimeout, whatever the client does meanwhile (rule 20)', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({ handlerTimeout: 5_000, maxPending: 1 })
+    const errors = collect(client, 'error')
+    const { seen, handler } = texts()
+    await client.subscribe('a', { qos: 1 }, (message) => {
+      handler(message)
+      return seen.length === 1 ? new Promise<void>(() => {}) : undefined
+    })
+    say(world, 'one')
+    await world.advance(1_000)
+    await client.disconnect()
+    await client.connect()
+    await world.advance(4_000)
+    expect(errors).toMatchObject([{ error: { code: 'handler-failed', cause: { code: 'handler-slow' } } }])
+    say(world, 'two')
+    await world.settle()
+    expect(seen.at(-1)).toBe('two')
+  })
+
+  it("and fail then do not hold up the next one with onHandlerError: 'reconnect'", async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({
+      maxPending: 1,
+      onHandlerError: 'reconnect',
+      reconnect: { min: 1_000, jitter: false },
+    })
+    world.broker.faults.onSend('puback').withhold()
+    const errors = collect(client, 'error')
+    const first = gate()
+    const { seen, handler } = texts()
+    await client.subscribe('a', { qos: 1 }, (message) => {
+      handler(message)
+      return seen.length === 1 ? first.promise : undefined
+    })
+    // Reading goes on for its answer, so that the end of the connection is noticed.
+    void client.publish('b', 'x', { qos: 1 }).catch(() => {})
+    for (const text of ['one', 'two']) say(world, text)
+    await world.settle()
+    world.broker.cutAll()
+    await world.advance(2_000)
+    expect([client.state, seen]).toEqual(['connected', ['one']])
+    first.fail(new Error('no'))
+    await world.settle()
+    expect(seen).toEqual(['one', 'one', 'two'])
+    expect(errors).toMatchObject([{ error: { code: 'handler-failed' } }])
+  })
+})

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { useWorlds, VERSIONS } from '../../test/support/client-world.ts'
 import { UsageError } from '../core/errors.ts'
+import { memoryStore } from '../store/memory.ts'
 
 const makeWorld = useWorlds()
 
@@ -54,6 +55,15 @@ describe('who the client is', () => {
     expect(packets[1]?.password).toEqual(Uint8Array.of(1, 2))
   })
 
+  it.each(VERSIONS)('%s: setLogin takes the place of credentials', async (version) => {
+    const world = makeWorld(version)
+    const client = await world.connected({ credentials: () => ({ username: 'asked' }) })
+    client.setLogin({ username: 'set' })
+    await client.disconnect()
+    await client.connect()
+    expect(world.got('connect').map(({ username }) => username)).toEqual(['asked', 'set'])
+  })
+
   it('3.1.1: a password without a user name is a UsageError [3.1.1 MQTT-3.1.2-22]', () => {
     const client = makeWorld('3.1.1').client()
     expect(() => client.setLogin({ password: 'x' })).toThrow(UsageError)
@@ -66,6 +76,20 @@ describe('who the client is', () => {
     client.setLogin({ password: 'x' })
     await client.connect()
     expect(world.got('connect')).toMatchObject([{ username: undefined, password: Uint8Array.of(0x78) }])
+  })
+
+  it('5: an id that the server assigned is kept in a store', async () => {
+    const world = makeWorld('5')
+    const options = { clientId: '', cleanStart: false, sessionExpiryInterval: 60, store: memoryStore() }
+    const first = world.client5(options)
+    await first.connect()
+    const { clientId } = first
+    for (const client of [first, world.client5(options)]) {
+      await first.disconnect()
+      await client.connect()
+      expect(client.clientId).toBe(clientId)
+    }
+    expect(world.got('connect').map((packet) => packet.clientId)).toEqual(['', clientId, clientId])
   })
 
   it('5: an id that the server assigned is used from then on', async () => {

@@ -41,7 +41,7 @@ export interface CommonOptions extends DialOptions {
   readonly keepAlive?: number | undefined
   /** ms that a PINGRESP may take, at most half the keep-alive. Default 10,000. */
   readonly pingTimeout?: number | undefined
-  /** ms from dialing to CONNACK, everything in between included. Default 30,000. */
+  /** ms from dialing to CONNACK, everything in between included; for each URL. Default 30,000. */
   readonly connectTimeout?: number | undefined
   /** ms that an operation may take, from its last send, while connected. Default 60,000; 0: no limit. */
   readonly operationTimeout?: number | undefined
@@ -71,7 +71,10 @@ export interface CommonOptions extends DialOptions {
   readonly queue?: QueueOptions | undefined
   /** Connections that one message may end before it is given up. Default 5; 0: any number. */
   readonly poisonLimit?: number | undefined
-  /** Where the session is kept, 4.1. Default: in memory. */
+  /**
+   * Where the session is kept, 4.1. Default: in memory. With `cleanSession` or `cleanStart`, which are true by default,
+   * nothing is taken from it.
+   */
   readonly store?: SessionStore | undefined
   /** Bytes, 1 to 4,294,967,295; a longer packet ends the connection. 5: 3.1.2.11.4. Default 16 MiB. */
   readonly maximumPacketSize?: number | undefined
@@ -81,7 +84,7 @@ export interface CommonOptions extends DialOptions {
   readonly maxInflightQos2?: number | undefined
   /** Handlers that run and messages that wait for one at once, before reading stops. Default 1,000. */
   readonly maxPending?: number | undefined
-  /** Bytes that are held while reading must go on past `maxPending`. Default 16 MiB. */
+  /** Bytes that are held while reading must go on past `maxPending`: 256 for each message, and its payload. Default 16 MiB. */
   readonly maxPendingBytes?: number | undefined
   /** What a failing handler does to its message. Default `'acknowledge'`. */
   readonly onHandlerError?: OnHandlerError | undefined

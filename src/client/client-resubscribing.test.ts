@@ -1,5 +1,7 @@
 // Subscriptions over reconnects, and the messages of a resumed session: rules 14, 29.
 import { describe, expect, it } from 'vitest'
+import { Broker } from '../testing/broker/broker.ts'
+import { MemoryNetwork } from '../testing/broker-memory.ts'
 import {
   collect,
   outcomeOf,
@@ -112,6 +114,55 @@ describe.each(VERSIONS)('resubscribe in %s', (version) => {
     ])
   })
 
+  it('resubscribe() has a time-out, a signal, and an end with the client', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    await client.subscribe('a', () => {})
+    world.broker.faults.onSend('suback').withhold()
+    const late = outcomeOf(client.resubscribe({ timeout: 1_000 }))
+    await world.advance(1_000)
+    expect(late).toMatchObject({ state: 'rejected', error: { code: 'operation-timeout' } })
+    const reason = new Error('enough')
+    world.taken()
+    await expect(client.resubscribe({ signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+    expect(world.taken()).toEqual([])
+    const controller = new AbortController()
+    const given = outcomeOf(client.resubscribe({ signal: controller.signal }))
+    await world.settle()
+    controller.abort(reason)
+    await world.settle()
+    expect(given.error).toBe(reason)
+    await client.disconnect()
+    await expect(client.resubscribe()).rejects.toMatchObject({ code: 'disconnected' })
+  })
+
+  it('a renewal without an answer raises error, and is made again with the next connection', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected({
+      operationTimeout: 1_000,
+      reconnect: { min: 1_000, jitter: false },
+    })
+    const errors = collect(client, 'error')
+    const { seen, handler } = texts()
+    await client.subscribe('a', handler)
+    world.broker.faults.onSend('suback', { times: 1 }).withhold()
+    world.broker.cutAll()
+    await world.advance(4_000)
+    expect(errors).toMatchObject([{ error: { code: 'operation-timeout' } }])
+    world.broker.cutAll()
+    await world.advance(4_000)
+    say(world, 'a', 'x')
+    await world.settle()
+    expect(seen).toEqual(['x'])
+    expect(errors).toHaveLength(1)
+    // Nothing is told of one that ends with its client.
+    world.broker.faults.onSend('suback').withhold()
+    world.broker.cutAll()
+    await world.advance(2_000)
+    await client.disconnect()
+    expect(errors).toHaveLength(1)
+  })
+
   it('a renewal that is refused raises error', async () => {
     let refuses = false
     const world = makeWorld(version, {
@@ -125,6 +176,48 @@ describe.each(VERSIONS)('resubscribe in %s', (version) => {
     await world.advance(2_000)
     expect(errors).toMatchObject([{ error: { code: 'subscribe-refused', reasonCode: 0x80 } }])
   })
+})
+
+it('5: resubscribe() adds its properties to those that each subscription had', async () => {
+  const world = makeWorld('5')
+  const client = await world.connected()
+  await client.subscribe('a', { properties: { subscriptionIdentifier: 1 } })
+  await client.subscribe('b')
+  world.fromClient.length = 0
+  await client.resubscribe({ properties: { userProperties: [['why', 'again']] } })
+  const userProperties = [['why', 'again']]
+  expect(world.got('subscribe').map(({ properties }) => properties)).toEqual([
+    { subscriptionIdentifiers: [1], userProperties },
+    { userProperties },
+  ])
+})
+
+it('auto: a server of 3.1.1 gets again what it can take; of the rest error tells (rule 2)', async () => {
+  const world = makeWorld('5')
+  const older = new Broker({ versions: ['3.1.1'] })
+  const network = new MemoryNetwork(older, world.runtime)
+  const client = world.pool.createClient([world.url, 'mqtt://older.example'], {
+    protocolVersion: 'auto',
+    reconnect: { min: 1_000, jitter: false },
+    dial: (target, signal) =>
+      target.url.hostname === 'older.example'
+        ? network.dial(target, signal)
+        : world.link.dial(target, signal),
+  })
+  const errors = collect(client, 'error')
+  const { seen, handler } = texts()
+  await client.connect()
+  await client.subscribe({ a: {}, b: { noLocal: true }, c: { retainHandling: 2 } }, handler)
+  expect(sentFilters(world)).toEqual([['a', 'b', 'c']])
+  world.link.dialing = 'refused'
+  world.broker.cutAll()
+  await world.advance(4_000)
+  expect(client.settings?.protocolVersion).toBe('3.1.1')
+  expect(errors).toMatchObject([{ error: { code: 'needs-version-5', field: 'noLocal' } }])
+  for (const topic of ['a', 'b', 'c']) older.publish({ topic, payload: topic })
+  await world.settle()
+  expect(seen).toEqual(['a'])
+  client.destroy()
 })
 
 it('5: subscriptions are renewed with the properties that each had', async () => {

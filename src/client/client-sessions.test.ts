@@ -269,14 +269,19 @@ describe.each(VERSIONS)('a slow store in %s (rule 32)', (version) => {
 })
 
 describe.each(VERSIONS)('a failing store in %s (rule 33)', (version) => {
-  it('rejects the publish before anything is sent, and recovers', async () => {
+  it.each(['rejects', 'throws'] as const)('that %s: so does the publish, and it recovers', async (how) => {
     const world = makeWorld(version)
     const store = memoryStore()
     let fails = false
     const append = store.append.bind(store)
     const replace = store.replace.bind(store)
-    store.append = (records) => (fails ? Promise.reject(new Error('disk full')) : append(records))
-    store.replace = (records) => (fails ? Promise.reject(new Error('disk full')) : replace(records))
+    const fail = (): Promise<void> => {
+      const error = new Error('disk full')
+      if (how === 'throws') throw error
+      return Promise.reject(error)
+    }
+    store.append = (records) => (fails ? fail() : append(records))
+    store.replace = (records) => (fails ? fail() : replace(records))
     const client = await world.connectedDurable({ store })
     const errors = collect(client, 'error')
     await world.settle()

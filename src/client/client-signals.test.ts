@@ -125,6 +125,15 @@ describe('nothing is left on the signal of', () => {
     expect(listeners()).toBe(0)
   })
 
+  it('on() with once, when it was called', async () => {
+    const { signal, listeners } = watchedSignal()
+    const client = makeWorld('5').client()
+    client.on('connected', () => {}, { signal, once: true })
+    expect(listeners()).toBe(1)
+    await client.connect()
+    expect(listeners()).toBe(0)
+  })
+
   it('on(), when it is stopped', () => {
     const { signal, listeners } = watchedSignal()
     const client = makeWorld('5').client()

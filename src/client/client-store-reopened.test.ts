@@ -32,6 +32,50 @@ describe.each(VERSIONS)('a store that is opened again (%s)', (version) => {
     expect(client.pending).toHaveLength(0)
   })
 
+  it('is closed before it is opened, though destroy() and connect() are called at once (rules 32, 34)', async () => {
+    const world = worldFor(version)
+    const store = memoryStore()
+    const log: string[] = []
+    const watched: SessionStore = {
+      durability: store.durability,
+      open: () => store.open().finally(() => log.push('open')),
+      append: (records) => store.append(records).finally(() => log.push('append')),
+      replace: (records) => store.replace(records).finally(() => log.push('replace')),
+      close: () => store.close().finally(() => log.push('close')),
+    }
+    const client = world.durable({ store: watched })
+    await client.connect()
+    await world.settle()
+    client.destroy()
+    await client.connect()
+    await world.settle()
+    expect(log.filter((call) => call === 'open' || call === 'close')).toEqual(['open', 'close', 'open'])
+    log.length = 0
+    await client.publish('a', 'x', { qos: 2 })
+    expect(log).toContain('append')
+  })
+
+  it('with records that cannot be read is closed, and may be opened again', async () => {
+    const world = worldFor(version)
+    const store = memoryStore()
+    let isDamaged = true
+    const damaged: SessionStore = {
+      durability: store.durability,
+      open: async () => {
+        const records = await store.open()
+        return isDamaged ? [Uint8Array.of(255, 1, 2)] : records
+      },
+      append: (records) => store.append(records),
+      replace: (records) => store.replace(records),
+      close: () => store.close(),
+    }
+    const client = world.durable({ store: damaged })
+    await expect(client.connect()).rejects.toMatchObject({ code: 'store-damaged' })
+    isDamaged = false
+    await client.connect()
+    expect(client.state).toBe('connected')
+  })
+
   it('is closed when the client stops while it is being opened (rule 34)', async () => {
     const world = worldFor(version)
     const store = memoryStore()

@@ -187,6 +187,41 @@ describe.each(VERSIONS)('messages() in %s', (version) => {
     expect(world.got('unsubscribe')).toHaveLength(1)
   })
 
+  it.each(['by name', 'by its subscription'] as const)('ends when it is unsubscribed %s', async (how) => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const stream = client.messages(['a', 'b'], { qos: 1 })
+    const subscription = await stream.ready
+    say(world, 'read')
+    say(world, 'left')
+    await world.settle()
+    expect(textOf(await stream.next())).toBe('read')
+    if (how === 'by name') {
+      await client.unsubscribe('b')
+      expect(textOf(await stream.next())).toBe('left')
+      await client.unsubscribe('a')
+    } else await subscription.unsubscribe()
+    expect(await stream.next()).toEqual({ done: true, value: undefined })
+    expect(acks(world)).toEqual(how === 'by name' ? [0, 0] : [0, version === '5' ? 0x83 : 0])
+    const waiting = client.messages('c')
+    const next = outcomeOf(waiting.next())
+    await world.settle()
+    await client.unsubscribe('c')
+    expect(next).toMatchObject({ state: 'resolved', value: { done: true } })
+  })
+
+  it('ends when the filters that were granted are unsubscribed', async () => {
+    const world = makeWorld(version, {
+      broker: { authorizeSubscribe: (_id, { filter, qos }) => (filter === 'no' ? 0x80 : qos) },
+    })
+    const client = await world.connected()
+    const stream = client.messages(['yes', 'no'])
+    const next = outcomeOf(stream.next())
+    await stream.ready
+    await client.unsubscribe(['yes', 'no'])
+    expect(next).toMatchObject({ state: 'resolved', value: { done: true } })
+  })
+
   it('leaves the others of the filter alone', async () => {
     const world = makeWorld(version)
     const client = await world.connected()

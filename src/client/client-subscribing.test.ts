@@ -52,6 +52,15 @@ describe.each(VERSIONS)('subscribe() in %s', (version) => {
     expect(seen).toEqual(['one', 'two'])
   })
 
+  it('takes the options before the handler, and says so', async () => {
+    const client = await makeWorld(version).connected()
+    const handler = (): void => {}
+    for (const misplaced of [{ qos: 1 }, () => {}]) {
+      const subscribing = client.subscribe('a', handler as never, misplaced as never)
+      await expect(subscribing).rejects.toMatchObject({ code: 'invalid-option', field: 'handler' })
+    }
+  })
+
   it('leaves the options out, and QoS is 0 then', async () => {
     const world = makeWorld(version)
     const client = await world.connected()
@@ -426,6 +435,26 @@ describe('subscribe() in 5', () => {
       expect(sentFilters(world)).toEqual([['a']])
     },
   )
+
+  it('the same filter with another subscription identifier is a UsageError: each SUBSCRIBE replaces it', async () => {
+    const world = makeWorld('5')
+    const client = await world.connected()
+    await client.subscribe('a', { properties: { subscriptionIdentifier: 7 } }, () => {})
+    for (const properties of [undefined, { subscriptionIdentifier: 8 }]) {
+      const error = await client.subscribe('a', { properties }, () => {}).catch((reason: unknown) => reason)
+      expect(error).toMatchObject({ code: 'invalid-option', field: 'properties.subscriptionIdentifier' })
+    }
+    await client.subscribe('a', { properties: { subscriptionIdentifier: 7 } }, () => {})
+    expect(sentFilters(world)).toEqual([['a'], ['a']])
+  })
+
+  it('properties for the server are sent, also with retainHandling 2', async () => {
+    const world = makeWorld('5')
+    const client = await world.connected()
+    await client.subscribe('a')
+    await client.subscribe('a', { retainHandling: 2, properties: { userProperties: [['b', 'c']] } })
+    expect(world.got('subscribe').at(-1)?.properties).toEqual({ userProperties: [['b', 'c']] })
+  })
 
   it('the same filter with retainHandling 2 and no higher QoS needs no SUBSCRIBE (rule 28)', async () => {
     const world = makeWorld('5')

@@ -9,7 +9,7 @@
 
 import type { NegotiatedSettings } from '../core/connection/negotiated.ts'
 import { Operation } from '../core/connection/operations.ts'
-import { ClosedError, ConnectionError, UsageError } from '../core/errors.ts'
+import { ConnectionError, disconnected, UsageError } from '../core/errors.ts'
 import type { Properties } from '../core/packets/types.ts'
 import { topicFilterFault } from '../core/topics/topic.ts'
 import { Assembly } from './assembly.ts'
@@ -21,7 +21,15 @@ import type { Driver } from './driver.ts'
 import { type ClientEvents, type ClientState, type ConnectResult, type PendingDelivery } from './events.ts'
 import type { Handler } from './message.ts'
 import type { MessageStream } from './message-stream.ts'
-import { checkFunction, checkSignal, needsVersion5, type Payload, withDefaults } from './option-checks.ts'
+import {
+  checkBoolean,
+  checkFunction,
+  checkSignal,
+  invalid,
+  needsVersion5,
+  type Payload,
+  withDefaults,
+} from './option-checks.ts'
 import { resolveOptions } from './options.ts'
 import type { PoolResources } from './pool-resources.ts'
 import {
@@ -64,7 +72,7 @@ export class Client {
     const resolved = resolveOptions(urls, options, () => resources.runtime.random())
     const dial = resolved.dial ?? resources.dial
     for (const url of resolved.urls) dial.check?.({ url, options: resolved })
-    this.#parts = new Assembly(resolved, resources, options?.clientId !== undefined)
+    this.#parts = new Assembly(resolved, resources, Boolean(options?.clientId))
   }
 
   /** Where the client is in its life. */
@@ -104,7 +112,7 @@ export class Client {
   /**
    * Connects, and stays connected until `disconnect()` or `destroy()`. Joins an attempt that is under way.
    *
-   * @param options `signal` gives up what has not connected yet
+   * @param options `signal` gives up what has not connected yet; of a call that joins, only the waiting for it
    * @throws UsageError, the signal's reason; RefusedError, ConnectionError, ProtocolError when the first attempt fails
    * (option `retryInitialConnect`)
    */
@@ -210,24 +218,25 @@ export class Client {
     handler?: Handler,
   ): Promise<Subscription> {
     const isHandler = typeof options === 'function'
+    if (isHandler && handler !== undefined) throw invalid('handler', 'options before the handler', handler)
     const called = isHandler ? options : handler
     const given = isHandler ? undefined : options
     if (called !== undefined) checkFunction('handler', called)
     const { version5 } = this.#parts.options
     const call = checkSubscribeOptions(given, version5)
-    return this.#parts.subscriber.subscribe(checkFilters(filter, given, version5), call, called)
+    return this.#parts.subscriber.subscribe(checkFilters(filter, call, version5), call, called)
   }
 
   /**
    * The messages of a subscription as an async iterable; subscribes when it is first read. Leaving the loop
-   * unsubscribes.
+   * unsubscribes, and unsubscribing from its filters ends it. Its messages are kept, and come one after the other.
    *
    * @throws UsageError
    */
   messages(filter: string | readonly string[], options?: SubscribeOptions): MessageStream {
     const { version5 } = this.#parts.options
     const call = checkSubscribeOptions(options, version5)
-    return this.#parts.subscriber.messages(checkFilters(filter, options, version5), call)
+    return this.#parts.subscriber.messages(checkFilters(filter, call, version5), call)
   }
 
   /**
@@ -251,11 +260,9 @@ export class Client {
     return this.#parts.subscriber.unsubscribe(checkFilterNames(filter), call)
   }
 
-  /** Subscribes to all filters again. @throws UsageError, ConnectionError, ClosedError */
+  /** Subscribes to all filters again. @throws UsageError, ConnectionError, ClosedError, the signal's reason */
   async resubscribe(options?: UnsubscribeOptions): Promise<readonly SubscribeResult[]> {
-    const { signal } = checkUnsubscribeOptions(options, this.#parts.options.version5)
-    const done = this.#parts.subscriber.resubscribe()
-    return abortable(done, signal)
+    return this.#parts.subscriber.resubscribe(checkUnsubscribeOptions(options, this.#parts.options.version5))
   }
 
   /**
@@ -270,7 +277,6 @@ export class Client {
     const operation = new Operation('ping', { timeout: driver.connection.pingTimeout })
     const done = ask(operation).then(() => operation.roundTrip)
     driver.connection.ping(operation, driver.now)
-    this.#parts.dispatcher.reconsider()
     driver.touched()
     return abortable(done, signal)
   }
@@ -305,12 +311,12 @@ export class Client {
     this.#parts.engine.opener.maker.setWill(will)
   }
 
-  /** The login of the next CONNECT. @throws UsageError */
+  /** The login of the next CONNECT, in place of the options' and of `credentials`. @throws UsageError */
   setLogin(login: Credentials | undefined): void {
     this.#parts.engine.opener.maker.setLogin(login)
   }
 
-  /** The delay before a reconnect doubles from `min` to `max` ms. @throws UsageError */
+  /** The delay before a reconnect doubles from `min` to `max` ms, in place of a `reconnect` function. @throws UsageError */
   setReconnectTimeout(min: number, max: number): void {
     this.#parts.engine.backoff.setLimits(min, max)
   }
@@ -324,7 +330,12 @@ export class Client {
     const given = withDefaults('', options, LISTENING)
     const signal = checkSignal(given.signal)
     const { engine, events } = this.#parts
-    const off = events.on(event, listener, given.once as boolean)
+    checkFunction('listener', listener)
+    const told = (what: ClientEvents[Name]): unknown => {
+      stop()
+      return listener(what)
+    }
+    const off = events.on(event, checkBoolean('once', given.once) ? told : listener)
     const stop = (): void => {
       off()
       unlisten()
@@ -389,7 +400,7 @@ function ask(operation: Operation): Promise<void> {
   return new Promise((resolve, reject) => {
     operation.owner = (): void => {
       if (operation.interrupted || operation.error !== undefined) {
-        reject(operation.error ?? new ClosedError('disconnected', 'the client was disconnected', false))
+        reject(operation.error ?? disconnected())
       } else resolve()
     }
   })

@@ -190,12 +190,8 @@ export function resolveWill(will: unknown, version5: Version5): WillMessage | un
  * @param field what goes before `username` and `password` in messages, such as `login.`
  */
 export function resolveLogin(login: unknown, version5: Version5, field = ''): Login {
-  if (login !== undefined && !isObject(login)) {
-    const message = `expected { username, password }, got ${kindOf(login)}`
-    throw new UsageError('invalid-option', field === '' ? 'login' : field.slice(0, -1), message)
-  }
-  const username = login?.['username']
-  const password = login?.['password']
+  const given = login === undefined ? {} : checkObject(field.slice(0, -1), login)
+  const { username, password } = given
   const resolved = {
     username: username === undefined ? undefined : checkText(`${field}username`, username),
     password: password === undefined ? undefined : passwordBytes(`${field}password`, password),
@@ -207,7 +203,8 @@ export function resolveLogin(login: unknown, version5: Version5, field = ''): Lo
 /** [3.1.1 MQTT-3.1.2-22], which version 5 has lifted: to be asked again when `'auto'` falls back. */
 export function checkLogin311(login: Login, field = ''): void {
   if (login.password === undefined || login.username !== undefined) return
-  const message = 'expected a user name with the password in 3.1.1 [3.1.1 MQTT-3.1.2-22], got none'
+  // [3.1.1 MQTT-3.1.2-22]
+  const message = 'expected a user name with the password in 3.1.1, got none'
   throw new UsageError('invalid-option', `${field}username`, message)
 }
 

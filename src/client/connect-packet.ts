@@ -11,15 +11,16 @@ import { check311, type ResolvedOptions } from './options.ts'
 export class ConnectPacketMaker {
   readonly #options: ResolvedOptions
   #will: WillMessage | undefined
-  #login: Login
+  /** Undefined: the option `credentials` is asked. */
+  #login: Login | undefined
   /** Seconds that the server keeps the session, once a CONNACK has accepted since `connect()`. */
   #expiry: number | undefined = undefined
 
   constructor(options: ResolvedOptions) {
-    const { will, username, password } = options
+    const { credentials, will, username, password } = options
     this.#options = options
     this.#will = will
-    this.#login = { username, password }
+    this.#login = credentials === undefined ? { username, password } : undefined
   }
 
   /** @throws UsageError */
@@ -43,10 +44,7 @@ export class ConnectPacketMaker {
 
   async make(codec: Codec, clientId: string, attempt: number): Promise<ConnectPacket> {
     const { credentials, authentication, version5 } = this.#options
-    const login =
-      credentials === undefined
-        ? this.#login
-        : resolveLogin((await credentials(attempt)) ?? {}, version5, 'credentials.')
+    const login = this.#login ?? resolveLogin((await credentials?.(attempt)) ?? {}, version5, 'credentials.')
     const isNew = codec.hasProperties
     if (!isNew) check311(this.#options, login)
     const data = isNew ? await authentication?.start() : undefined

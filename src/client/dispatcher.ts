@@ -8,7 +8,7 @@
  * A message that meets one simple handler which returns nothing takes the short way: no object, no queue.
  */
 
-import { ConnectionError, MqttError } from '../core/errors.ts'
+import { ConnectionError, MqttError, textOf } from '../core/errors.ts'
 import { Fifo } from '../core/fifo.ts'
 import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { Session } from '../core/session/session.ts'
@@ -20,6 +20,9 @@ import type { ResolvedOptions } from './options.ts'
 import { Patience } from './patience.ts'
 import type { Statistics } from './statistics.ts'
 import type { Subscriptions } from './subscriptions.ts'
+
+/** Bytes that a message takes besides its payload. */
+const HELD = 256
 
 /** "Implementation specific error": a handler failed, or a message was left in the buffer of a stream. */
 export const HANDLER_FAILED = 0x83
@@ -84,8 +87,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
 
   handleConnected(driver: Driver, sessionPresent: boolean): void {
     this.#driver = driver
-    this.#dropHeld()
-    this.#unmatched = []
+    this.#patience?.resume(driver.now)
     this.#unmatchedUntil = sessionPresent ? driver.now + this.#options.unmatchedTimeout : -Infinity
   }
 
@@ -95,7 +97,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     for (const message of this.#held.drain()) this.#giveBack(message)
     for (const { message } of this.#unmatched) this.#giveBack(message)
     this.#driver = undefined
-    this.#dropHeld()
+    this.#heldBytes = 0
     this.#unmatched = []
     this.#stoppedAt = Infinity
   }
@@ -130,8 +132,8 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     }
   }
 
-  /** An answer is awaited now that was not: reading may have to go on. */
-  reconsider(): void {
+  /** A turn is over: an answer may be awaited that was not before, and reading has to go on then (rule 31). */
+  handleTurn(): void {
     if (this.#driver?.reading === false) this.#updateReading()
   }
 
@@ -171,6 +173,8 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     route.running -= 1
     this.#pending?.delete(handling)
     this.#next(route)
+    // A later connection may have waited for it.
+    if (handling.driver !== this.#driver) this.#drain()
   }
 
   cancel(): void {
@@ -314,10 +318,9 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
 
   #fail(cause: unknown, message: IncomingMessage, driver: Driver): void {
     const policy = this.#options.onHandlerError
-    const text = cause instanceof Error ? cause.message : String(cause)
     const error = new MqttError(
       'handler-failed',
-      `a handler failed on a message to "${message.topic}": ${text}`,
+      `a handler failed on a message to "${message.topic}": ${textOf(cause)}`,
       cause,
     )
     this.#events.emit('error', { error, message })
@@ -370,7 +373,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     driver.connection.keep(message)
     message.detach()
     this.#held.push(message)
-    this.#heldBytes += message.end - message.start
+    this.#heldBytes += HELD + message.end - message.start
     this.#updateReading()
   }
 
@@ -380,16 +383,11 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     while (driver !== undefined && !this.#hasNoRoom()) {
       const message = this.#held.shift()
       if (message === undefined) break
-      this.#heldBytes -= message.end - message.start
+      this.#heldBytes -= HELD + message.end - message.start
       this.#dispatch(message, driver)
     }
     this.#updateReading()
     driver?.touched()
-  }
-
-  #dropHeld(): void {
-    this.#held.clear()
-    this.#heldBytes = 0
   }
 
   /** Reading goes on while there is room, or while an answer of the server is awaited, which lies behind. */

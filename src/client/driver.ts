@@ -32,7 +32,7 @@ export interface DriverOwner {
 const FLUSH_AT = 32_768
 
 /** After DISCONNECT the peer has this long to close, ms; rule 6. */
-const CLOSE_TIMEOUT = 2_000
+export const CLOSE_TIMEOUT = 2_000
 
 export class Driver implements TransportReceiver, AlarmOwner {
   readonly connection: Connection
@@ -53,12 +53,15 @@ export class Driver implements TransportReceiver, AlarmOwner {
   #held = false
   #closed: Closed | undefined = undefined
   #ended = false
+  /** Nothing more is handed out but the end. */
+  #isGivenUp = false
+  #isEnding = false
   #destroyAt = Infinity
 
   /** Bytes that the network has: their memory is free again. */
   written = 0
-  /** Told of them, while somebody waits for that. */
-  onWritten: ((total: number) => void) | undefined = undefined
+  /** Somebody waits for that: memory of the user's is among them. */
+  isLent = false
 
   constructor(
     connection: Connection,
@@ -78,6 +81,12 @@ export class Driver implements TransportReceiver, AlarmOwner {
   /** More than the network takes at present has been written. */
   get saturated(): boolean {
     return this.#saturated
+  }
+
+  /** The network has not taken all that it was given, or not let go of what was lent. */
+  get isBusy(): boolean {
+    const { pending, written } = this.connection.output
+    return this.#saturated || pending > 0 || (this.isLent && this.written < written)
   }
 
   get reading(): boolean {
@@ -112,7 +121,7 @@ export class Driver implements TransportReceiver, AlarmOwner {
     this.written = total
     this.connection.handleWritten(total)
     if (this.#saturated) this.connection.handleProgress(this.#runtime.now())
-    this.onWritten?.(total)
+    if (this.isLent) this.#owner.handleFlushed(this)
   }
 
   handleDrain(): void {
@@ -123,6 +132,7 @@ export class Driver implements TransportReceiver, AlarmOwner {
 
   handleEnd(error?: unknown): void {
     this.#ended = true
+    this.#isGivenUp = false
     this.#alarm.cancel()
     this.#now = this.#runtime.now()
     this.connection.handleEnd(error, this.#now)
@@ -161,10 +171,10 @@ export class Driver implements TransportReceiver, AlarmOwner {
     if (reading === this.#reading || this.#closed !== undefined) return
     this.#reading = reading
     this.connection.handleReading(reading, this.now)
-    if (reading) {
-      this.#transport.resume()
-      this.touched()
-    } else this.#transport.pause()
+    if (!reading) return this.#transport.pause()
+    this.#transport.resume()
+    // What was read before and not handed out comes in a turn of its own.
+    if (!this.#scheduled) this.#schedule()
   }
 
   /** Writes what there is now: before the stream is given up. */
@@ -180,6 +190,7 @@ export class Driver implements TransportReceiver, AlarmOwner {
 
   /** Ends the stream at once; the server publishes the will. */
   destroy(): void {
+    this.#isGivenUp = true
     this.#transport.destroy()
   }
 
@@ -213,7 +224,7 @@ export class Driver implements TransportReceiver, AlarmOwner {
   }
 
   #pullEvents(): void {
-    while (!this.#held) {
+    while (!this.#held && !this.#isGivenUp) {
       const event = this.connection.nextEvent()
       if (event === undefined) break
       if (event.type === 'closed') this.#closed = event
@@ -236,12 +247,16 @@ export class Driver implements TransportReceiver, AlarmOwner {
 
   /** Nothing more will come of this connection: what is encoded leaves, then the stream ends. */
   #end(): void {
-    if (this.#destroyAt !== Infinity) return
-    this.#destroyAt = this.#runtime.now() + CLOSE_TIMEOUT
-    this.#reading = true
-    this.#transport.resume()
+    if (this.#destroyAt === Infinity) {
+      this.#destroyAt = this.#runtime.now() + CLOSE_TIMEOUT
+      this.#reading = true
+      this.#transport.resume()
+      this.#alarm.cancel()
+      this.#alarm.set(this.#destroyAt)
+    }
+    // Behind what the network does not take at present nothing could be written any more.
+    if (this.#isEnding || this.connection.output.pending > 0) return
+    this.#isEnding = true
     this.#transport.end()
-    this.#alarm.cancel()
-    this.#alarm.set(this.#destroyAt)
   }
 }

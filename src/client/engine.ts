@@ -9,18 +9,19 @@
  */
 
 import type { Closed, Connected, ConnectionEvent } from '../core/connection/events.ts'
-import { ClosedError, type MqttError, UsageError } from '../core/errors.ts'
+import { ClosedError, disconnected, type MqttError, UsageError } from '../core/errors.ts'
 import type { DisconnectPacket } from '../core/packets/types.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
-import { whenAborted } from './abortable.ts'
+import { abortable, whenAborted } from './abortable.ts'
 import { Appointment } from './appointment.ts'
 import { Attempt } from './attempt.ts'
 import { Backoff } from './backoff.ts'
 import { createDeferred, type Deferred } from './deferred.ts'
-import type { Driver } from './driver.ts'
+import { CLOSE_TIMEOUT, type Driver } from './driver.ts'
 import type { ClientState, ConnectResult, Events } from './events.ts'
 import type { EngineClient } from './engine-client.ts'
+import { Leaving } from './leaving.ts'
 import { Lifecycle, type LifecycleOwner } from './lifecycle.ts'
 import { Opener, type OpenerHost } from './opener.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -41,7 +42,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
   readonly #keeper: SessionKeeper
   /** Back-off, attempt time-out and drain: never two at once. */
   readonly #appointment: Appointment
-  readonly #hold: ProcessHold
+  readonly hold: ProcessHold
 
   /** The driver of the connection that stands. */
   driver: Driver | undefined = undefined
@@ -51,15 +52,17 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
   closedError: MqttError | undefined = undefined
 
   #attempt: Attempt | undefined = undefined
-  #attempts = 0
+  attempts = 0
   #connecting: Deferred<ConnectResult> | undefined = undefined
   #result: ConnectResult | undefined = undefined
   /** A connection stood since `connect()`. */
   #everConnected = false
   #connectedAt = 0
-  #disconnecting: { promise: Promise<void>; resolve: () => void; packet: DisconnectPacket } | undefined =
-    undefined
+  /** Set while `disconnect()` is under way. */
+  #leaving: Leaving | undefined = undefined
   #wasConnected = false
+  /** How often the user has ended it, which listeners and functions of his may do at any time. */
+  #ends = 0
 
   constructor(
     client: EngineClient,
@@ -77,7 +80,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     this.backoff = new Backoff(options.reconnect, runtime, options.credentials !== undefined)
     this.#lifecycle = new Lifecycle(this)
     this.#appointment = new Appointment(alarms)
-    this.#hold = new ProcessHold(alarms)
+    this.hold = new ProcessHold(alarms)
     this.#keeper = new SessionKeeper(options, givenClientId, runtime, this)
   }
 
@@ -107,10 +110,20 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     signal?.throwIfAborted()
     const { state } = this
     if (state === 'connected' && this.#result !== undefined) return this.#result
-    if (this.#disconnecting !== undefined) return this.#disconnecting.promise.then(() => this.connect(signal))
+    if (this.#leaving !== undefined) {
+      const ends = this.#ends
+      const ended = this.#leaving.ended.promise.then(() => {
+        if (ends !== this.#ends) throw disconnected()
+        return this.connect(signal)
+      })
+      return abortable(ended, signal)
+    }
     const connecting = (this.#connecting ??= createDeferred())
-    if (this.#isStopped()) this.#begin()
-    else if (state === 'waiting') this.reconnectNow()
+    if (!this.#isStopped()) {
+      this.reconnectNow()
+      return abortable(connecting.promise, signal)
+    }
+    this.#begin()
     const stop = whenAborted(signal, (reason) => this.#abortConnecting(connecting, reason))
     return connecting.promise.finally(stop)
   }
@@ -122,28 +135,32 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
 
   /** Rule 6. */
   disconnect(drain: number, packet: DisconnectPacket): Promise<void> {
-    if (this.#disconnecting !== undefined) return this.#disconnecting.promise
+    this.#ends += 1
+    if (this.#leaving !== undefined) return this.#leaving.ended.promise
     if (this.#isStopped()) {
-      const closed = (): void => this.#events.emit('closed', { error: undefined })
-      const told = this.closedError === undefined ? closed : (): void => {}
+      const isFirst = this.closedError === undefined
       this.closedError ??= disconnected()
-      return this.#settle(this.closedError, this.#keeper.isKept).then(told)
+      const settled = this.#settle(this.closedError, this.#keeper.isKept)
+      return settled.then(() => {
+        if (isFirst) this.#events.emit('closed', { error: undefined })
+      })
     }
-    const { promise, resolve } = createDeferred<void>()
-    this.#disconnecting = { promise, resolve, packet }
+    const leaving = new Leaving(packet, this.#client)
+    this.#leaving = leaving
     this.closedError = disconnected()
     this.#wasConnected = this.state === 'connected'
     this.#lifecycle.move('disconnecting')
     this.#attempt?.abort(this.closedError)
     if (this.driver === undefined) this.#finish()
-    else if (drain > 0 && !this.#client.isIdle)
-      this.#appointment.set(this.now + drain, () => this.#sendDisconnect())
-    else this.#sendDisconnect()
-    return promise
+    else if (drain > 0 && !leaving.isReady(this.driver))
+      this.#appointment.set(this.now + drain, () => this.#leave())
+    else this.#leave()
+    return leaving.ended.promise
   }
 
   /** No DISCONNECT: the server publishes the will. */
   destroy(cause: unknown): void {
+    this.#ends += 1
     if (this.#isStopped() && this.closedError !== undefined) return
     const error = new ClosedError('destroyed', 'the client was destroyed', false, cause)
     this.#wasConnected = this.state === 'connected' || this.#wasConnected
@@ -151,14 +168,13 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
   }
 
   setKeepsAlive(keepsAlive: boolean): void {
-    this.#hold.wanted = keepsAlive
-    this.driver?.setKeepsAlive(keepsAlive)
-    this.#attempt?.driver?.setKeepsAlive(keepsAlive)
-    this.#hold.update(this.state)
+    this.hold.wanted = keepsAlive
+    for (const driver of [this.driver, this.#attempt?.driver]) driver?.setKeepsAlive(keepsAlive)
+    this.hold.update(this.state)
   }
 
   watchPackets(watched: boolean): void {
-    this.driver?.connection.watch(watched)
+    for (const driver of [this.driver, this.#attempt?.driver]) driver?.connection.watch(watched)
   }
 
   /** Records may be waiting. */
@@ -183,34 +199,26 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
 
   handleTurn(): void {
     this.#client.handleTurn()
-    if (this.#disconnecting !== undefined && this.#appointment.isSet && this.#client.isIdle)
-      this.#appointment.keep()
+    if (this.#isReadyToLeave()) this.#appointment.keep()
   }
 
   handleFlushed(driver: Driver): void {
-    if (driver === this.driver) this.#client.handleFlushed(driver)
+    if (driver !== this.driver) return
+    this.#client.handleFlushed(driver)
+    // In a turn of its own.
+    if (this.#isReadyToLeave()) driver.touched()
   }
 
   handleGone(driver: Driver): void {
     if (this.#attempt?.driver === driver) this.#attempt.handleFailed(disconnected())
-    if (this.#disconnecting !== undefined && this.driver === undefined) this.#finish()
+    if (this.#leaving !== undefined && this.driver === undefined) this.#finish()
   }
 
   // What the opener asks and tells.
 
-  get attempts(): number {
-    return this.#attempts
-  }
-
-  get keepsAlive(): boolean {
-    return this.#hold.wanted
-  }
-
   handleDialing(attempt: Attempt): void {
     this.#lifecycle.move('dialing')
-    if (this.#appointment.isSet) return
-    const due = this.resources.runtime.now() + this.options.connectTimeout
-    this.#appointment.set(due, () => attempt.handleTimeout())
+    this.#appointment.set(this.now + this.options.connectTimeout, () => attempt.handleTimeout())
   }
 
   handleHandshaking(): void {
@@ -239,7 +247,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
 
   handleState(from: ClientState, to: ClientState): void {
     this.connected = to === 'connected' ? this.driver : undefined
-    this.#hold.update(to)
+    this.hold.update(to)
     this.#events.emit('state', { from, to })
   }
 
@@ -249,7 +257,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     this.closedError = undefined
     this.opener.begin()
     this.backoff.reset()
-    this.#attempts = 0
+    this.attempts = 0
     this.#everConnected = false
     this.#keeper.begin()
     this.#startAttempt()
@@ -259,7 +267,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     this.#appointment.clear()
     const attempt = new Attempt(this.opener)
     this.#attempt = attempt
-    this.#attempts += 1
+    this.attempts += 1
     this.#lifecycle.move('dialing')
     this.#keeper
       .open()
@@ -269,7 +277,6 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
 
   #handleConnected(event: Connected, driver: Driver): void {
     const reconnected = this.#everConnected
-    const { protocolVersion } = event.settings
     const { sessionPresent, reasonCode, settings, adopted } = event
     const attempt = this.#attempt
     this.#attempt = undefined
@@ -279,6 +286,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     this.#connectedAt = driver.now
     this.#everConnected = true
     this.opener.maker.handleConnected(settings)
+    const { protocolVersion } = settings
     this.#result = { sessionPresent, reasonCode, settings, protocolVersion, adopted }
     attempt?.handleOpened()
     this.#lifecycle.move('connected')
@@ -298,17 +306,18 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     if (this.#attempt !== attempt) return
     this.#attempt = undefined
     this.#appointment.clear()
-    if (this.#disconnecting !== undefined) return
+    if (this.#leaving !== undefined) return
     const retry = this.#everConnected || (this.options.retryInitialConnect && !(error instanceof UsageError))
-    const next = this.#everConnected ? this.#attempts + 1 : this.#attempts
-    const delay = retry ? this.backoff.next(error, next) : 'stop'
-    const { state } = this
+    const next = this.#everConnected ? this.attempts + 1 : this.attempts
+    const ends = this.#ends
+    const asked = retry ? this.backoff.next(error, next) : 'stop'
+    const delay = ends === this.#ends ? asked : 'stop'
     this.#events.emit('connectFailed', {
       error,
-      attempt: this.#attempts,
+      attempt: this.attempts,
       delay: delay === 'stop' ? undefined : delay,
     })
-    if (this.state !== state) return
+    if (ends !== this.#ends) return
     if (delay !== 'stop') return this.#wait(delay)
     if (this.#everConnected) return this.#giveUp(error)
     void this.#keeper.close()
@@ -322,10 +331,12 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     this.driver = this.connected = undefined
     const cause = error ?? this.closedError ?? disconnected()
     this.#client.handleGone(driver, cause)
-    if (this.#disconnecting !== undefined || this.state === 'stopped') return
-    this.#attempts = 0
+    if (this.#leaving !== undefined || this.state === 'stopped') return
+    this.attempts = 0
     if (driver.now - this.#connectedAt >= this.backoff.resetAfter) this.backoff.reset()
+    const ends = this.#ends
     const delay = this.backoff.next(cause, 1)
+    if (ends !== this.#ends) return
     const willReconnect = delay !== 'stop'
     if (willReconnect) this.#wait(delay)
     else this.#lifecycle.move('stopped')
@@ -340,17 +351,17 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
   }
 
   #wait(delay: number): void {
-    this.#appointment.set(this.resources.runtime.now() + delay, () => this.#startAttempt())
+    this.#appointment.set(this.now + delay, () => this.#startAttempt())
     this.#lifecycle.move('waiting')
   }
 
   #giveUp(error: unknown): void {
-    const closed = new ClosedError('disconnected', 'reconnecting was given up', false, error)
-    this.#stop(closed, error)
+    this.#stop(new ClosedError('disconnected', 'reconnecting was given up', false, error), error)
   }
 
   #abortConnecting(connecting: Deferred<ConnectResult>, reason: unknown): void {
     if (connecting !== this.#connecting) return
+    this.#ends += 1
     this.#connecting = undefined
     connecting.promise.catch(() => {})
     connecting.reject(reason)
@@ -362,21 +373,22 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     this.#lifecycle.move('stopped')
   }
 
-  #sendDisconnect(): void {
+  #isReadyToLeave(): boolean {
     const { driver } = this
-    const disconnecting = this.#disconnecting
+    return driver !== undefined && this.#appointment.isSet && this.#leaving?.isReady(driver) === true
+  }
+
+  #leave(): void {
+    const { driver } = this
     this.#appointment.clear()
-    if (driver === undefined || disconnecting === undefined) return
-    const { reasonCode, properties } = disconnecting.packet
-    driver.flush()
-    driver.connection.disconnect(reasonCode, properties, driver.now)
-    driver.flush()
+    if (driver === undefined || this.#leaving?.leave(driver) !== false) return
+    this.#appointment.set(this.now + CLOSE_TIMEOUT, () => this.#leave())
   }
 
   /** The stream is gone after `disconnect()`. */
   #finish(): void {
-    const disconnecting = this.#disconnecting
-    if (disconnecting === undefined) return
+    const leaving = this.#leaving
+    if (leaving === undefined) return
     const kept = this.#keeper.isKept
     this.#attempt = undefined
     this.#appointment.clear()
@@ -384,14 +396,14 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     this.closedError = error
     this.#rejectConnecting(error)
     const ended = (): void => {
-      if (this.#disconnecting !== disconnecting) return
-      this.#disconnecting = undefined
+      if (this.#leaving !== leaving) return
+      this.#leaving = undefined
       this.#lifecycle.move('stopped')
       const wasConnected = this.#wasConnected
       this.#wasConnected = false
       if (wasConnected) this.#tellDisconnected(undefined)
       this.#events.emit('closed', { error: undefined })
-      disconnecting.resolve()
+      leaving.ended.resolve()
     }
     void this.#settle(error, kept).then(ended)
   }
@@ -400,13 +412,13 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
   #stop(closed: ClosedError, cause: unknown): void {
     const { driver } = this
     const attempt = this.#attempt
-    const disconnecting = this.#disconnecting
+    const leaving = this.#leaving
     const wasConnected = this.#wasConnected
     this.#wasConnected = false
     this.closedError = closed
     this.driver = this.connected = undefined
     this.#attempt = undefined
-    this.#disconnecting = undefined
+    this.#leaving = undefined
     this.#appointment.clear()
     attempt?.abort(closed)
     driver?.destroy()
@@ -416,7 +428,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     this.#lifecycle.move('stopped')
     if (wasConnected) this.#tellDisconnected(closed)
     this.#events.emit('closed', { error: cause })
-    disconnecting?.resolve()
+    leaving?.ended.resolve()
   }
 
   /** All that waits is settled, and the store closed; what it keeps is told when it has taken the last records. */
@@ -432,12 +444,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
   }
 
   #rejectConnecting(error: unknown): void {
-    const connecting = this.#connecting
+    this.#connecting?.reject(error)
     this.#connecting = undefined
-    connecting?.reject(error)
   }
-}
-
-function disconnected(): ClosedError {
-  return new ClosedError('disconnected', 'the client was disconnected', false)
 }

@@ -5,7 +5,7 @@ import type { NegotiatedSettings } from '../core/connection/negotiated.ts'
 import { type MqttError, UsageError } from '../core/errors.ts'
 import type { ControlPacket, DisconnectPacket, ProtocolVersion, QoS } from '../core/packets/types.ts'
 import type { Message } from './message.ts'
-import { checkFunction, hintOn, shown } from './option-checks.ts'
+import { hintOn, shown } from './option-checks.ts'
 import type { Runtime } from './runtime.ts'
 
 /** What `connect()` resolves with. */
@@ -73,14 +73,12 @@ export interface ClientEvents {
 
 export type ClientState = 'stopped' | 'waiting' | 'dialing' | 'handshaking' | 'connected' | 'disconnecting'
 
-export type Listener<Event> = (event: Event) => void
-
 /** The last resort for errors: the runtime. */
 type Reporter = Pick<Runtime, 'report'>
 
+/** One listener twice is two. */
 interface Registration {
-  readonly listener: Listener<never>
-  readonly once: boolean
+  readonly listener: (event: never) => unknown
 }
 
 /** What other clients call them. */
@@ -124,15 +122,13 @@ export class Events {
   /** @throws UsageError */
   on<Name extends keyof ClientEvents>(
     name: Name,
-    listener: Listener<ClientEvents[Name]>,
-    once: boolean,
+    listener: (event: ClientEvents[Name]) => unknown,
   ): () => void {
     if (!Object.hasOwn(this.#listeners, name)) {
       const hint = hintOn(String(name), Object.keys(this.#listeners), MEANT)
       throw new UsageError('invalid-argument', 'event', `unknown event ${shown(name)}; ${hint}`)
     }
-    checkFunction('listener', listener)
-    const registration: Registration = { listener: listener as Listener<never>, once }
+    const registration: Registration = { listener }
     // Not by a spread, which makes room for many more: most events have one listener.
     const known: readonly Registration[] = this.#listeners[name] ?? []
     this.#listeners[name] = known.concat(registration)
@@ -146,9 +142,8 @@ export class Events {
       return
     }
     for (const registration of registrations) {
-      if (registration.once) this.#off(name, registration)
       try {
-        const result: unknown = (registration.listener as Listener<ClientEvents[Name]>)(event)
+        const result = (registration.listener as (told: ClientEvents[Name]) => unknown)(event)
         if (isThenable(result)) result.then(undefined, (error: unknown) => this.#reporter.report(error))
       } catch (error) {
         this.#reporter.report(error)

@@ -6,8 +6,10 @@
  */
 
 import type { IncomingMessage } from '../core/packets/publish.ts'
+import { isReasonCodeOf } from '../core/packets/reason-codes.ts'
 import type { Driver } from './driver.ts'
 import type { Handler } from './message.ts'
+import { invalid } from './option-checks.ts'
 import type { AckMode } from './subscribe-options.ts'
 
 /** One handler behind one filter. */
@@ -63,7 +65,11 @@ export class Handling {
     else if (ack === 'manual' && !this.#manual && this.message.qos > 0) {
       this.#manual = true
       this.#needed += 1
-      this.message.acknowledger = (_message, reasonCode) => this.#acknowledgeByHand(reasonCode)
+      this.message.acknowledger = (_message, reasonCode) => {
+        if (!isReasonCodeOf('puback', reasonCode))
+          throw invalid('reasonCode', 'one of PUBACK (5: 3.4.2.1)', reasonCode)
+        this.#acknowledgeByHand(reasonCode)
+      }
     }
   }
 

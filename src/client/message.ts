@@ -20,7 +20,12 @@ export interface Message {
   text(): string
   /** The payload parsed as JSON. @throws SyntaxError when it is none */
   json<T = unknown>(): T
-  /** Acknowledges a message of a subscription with `ack: 'manual'`; harmless otherwise, and when repeated. */
+  /**
+   * Acknowledges a message of a subscription with `ack: 'manual'`; harmless otherwise, and when repeated.
+   *
+   * @param reasonCode of PUBACK or PUBREC, 5: 3.4.2.1; default 0. 3.1.1 has none: the message counts as accepted
+   * @throws UsageError
+   */
   ack(reasonCode?: number): void
 }
 

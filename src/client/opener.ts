@@ -27,7 +27,7 @@ export interface OpenerHost extends DriverOwner {
   /** The number of the present attempt. */
   readonly attempts: number
   /** Whether an open stream keeps the process alive. */
-  readonly keepsAlive: boolean
+  readonly hold: { readonly wanted: boolean }
   handleDialing(attempt: Attempt): void
   handleHandshaking(): void
 }
@@ -84,7 +84,7 @@ export class Opener implements AttemptHost {
     })
     const connection = new Connection(codec, this.#host.session, settings, runtime.now())
     const driver = new Driver(connection, transport, runtime, alarms, this.#host)
-    driver.setKeepsAlive(this.#host.keepsAlive)
+    driver.setKeepsAlive(this.#host.hold.wanted)
     driver.start()
     return driver
   }

@@ -86,7 +86,7 @@ export function optionalFunction<Wanted>(field: string, value: unknown): Wanted 
 }
 
 /** An object that has these methods; as it is, because it may be of a class whose methods need it. */
-export function checkMethods<Wanted>(
+function checkMethods<Wanted>(
   field: string,
   value: unknown,
   methods: readonly (keyof Wanted & string)[],
@@ -123,6 +123,40 @@ export function checkOneOf<Choice>(field: string, value: unknown, choices: reado
   for (const choice of choices) if (choice === value) return choice
   const words = choices.map((choice) => (typeof choice === 'string' ? `'${choice}'` : String(choice)))
   throw invalid(field, `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`, value)
+}
+
+/** What an option may be: the value as it is used, or an error that names the field. */
+export type Rule<Value> = (field: string, value: unknown) => Value
+
+export const whole =
+  (least: number, most: number): Rule<number> =>
+  (field, value) =>
+    checkWhole(field, value, least, most)
+
+export const delay =
+  (least: number): Rule<number> =>
+  (field, value) =>
+    checkDelay(field, value, least)
+
+export const oneOf =
+  <Choice>(...choices: readonly Choice[]): Rule<Choice> =>
+  (field, value) =>
+    checkOneOf(field, value, choices)
+
+/** An object with these methods, or nothing. */
+export const methods =
+  <Wanted>(...names: readonly (keyof Wanted & string)[]): Rule<Wanted | undefined> =>
+  (field, value) =>
+    checkMethods(field, value, names)
+
+/** All values that there are rules for. */
+export function checkAll<Rules extends Readonly<Record<string, Rule<unknown>>>>(
+  rules: Rules,
+  given: Readonly<Record<keyof Rules, unknown>>,
+): { [Name in keyof Rules]: ReturnType<Rules[Name]> } {
+  const checked: Record<string, unknown> = {}
+  for (const name in rules) checked[name] = rules[name]?.(name, given[name])
+  return checked as { [Name in keyof Rules]: ReturnType<Rules[Name]> }
 }
 
 /** QoS, or another field of 0, 1 or 2. */

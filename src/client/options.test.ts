@@ -650,7 +650,7 @@ describe('the login', () => {
   test('rule 25: has no password without a user name in 3.1.1 [3.1.1 MQTT-3.1.2-22]', () => {
     const { field, message } = refusal(() => resolve({ password: 'secret' }))
     expect(field).toBe('username')
-    expect(message).toMatch(/expected a user name with the password in 3\.1\.1 .*, got none/)
+    expect(message).toMatch(/expected a user name with the password in 3\.1\.1, got none/)
     expect(resolve({ protocolVersion: '5', password: 'secret' }).username).toBeUndefined()
     const auto = resolve({ protocolVersion: 'auto', password: 'secret' })
     expect(refusal(() => check311(auto, auto)).field).toBe('username')

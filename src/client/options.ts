@@ -41,19 +41,21 @@ import {
 } from './connect-options.ts'
 import { checkDialOptions } from './dial-options.ts'
 import {
+  checkAll,
   checkBoolean,
-  checkDelay,
-  checkMethods,
-  checkOneOf,
   checkProperties,
   checkText,
   checkWhole,
+  delay,
   FOUR_BYTES,
+  methods,
   needsVersion5,
+  oneOf,
   optionalFunction,
   propertyRules,
   TWO_BYTES,
   type Version5,
+  whole,
   withDefaults,
 } from './option-checks.ts'
 import type { Runtime } from './runtime.ts'
@@ -213,11 +215,39 @@ const LIMITS = [
 ] as const satisfies readonly OptionName[]
 
 type Given = Readonly<Record<OptionName, unknown>>
-type Limits = Readonly<Record<(typeof LIMITS)[number], number>> & Pick<ResolvedOptions, 'authentication'>
+type Limits = Readonly<Record<(typeof LIMITS)[number], number>>
 
-const VERSIONS: readonly VersionChoice[] = ['3.1.1', '5', 'auto']
-const RUNTIME_METHODS = ['now', 'wallTime', 'random', 'setTimer', 'defer', 'report'] as const
-const STORE_METHODS = ['open', 'append', 'replace', 'close'] as const
+/** What each of these options may be; the others depend on the version, or on each other. */
+const RULES = {
+  protocolVersion: oneOf<VersionChoice>('3.1.1', '5', 'auto'),
+  onUnknownSession: oneOf<OnUnknownSession>('adopt', 'close'),
+  keepAlive: whole(0, TWO_BYTES),
+  pingTimeout: delay(1),
+  connectTimeout: delay(1),
+  operationTimeout: delay(0),
+  retryInitialConnect: checkBoolean,
+  resubscribe: oneOf<Resubscribe>('never', 'session-lost', 'always'),
+  onSessionLost: oneOf<OnSessionLost>('resend', 'fail'),
+  poisonLimit: whole(0, FOUR_BYTES),
+  store: methods<SessionStore>('open', 'append', 'replace', 'close'),
+  receiveMaximum: whole(1, TWO_BYTES),
+  topicAliasMaximum: whole(0, TWO_BYTES),
+  topicAliases: oneOf<TopicAliases>('off', 'auto', 'manual'),
+  maximumPacketSize: whole(1, FOUR_BYTES),
+  maxInflight: whole(1, MAX_INFLIGHT),
+  maxPending: whole(1, Infinity),
+  maxPendingBytes: whole(0, Infinity),
+  onHandlerError: oneOf<OnHandlerError>('acknowledge', 'reconnect', 'stop'),
+  handlerTimeout: delay(0),
+  unmatchedTimeout: delay(0),
+  maxFiltersPerSubscribe: whole(1, Infinity),
+} as const
+
+/** Of a client and of a pool. */
+const PLATFORM_RULES = {
+  runtime: methods<Runtime>('now', 'wallTime', 'random', 'setTimer', 'defer', 'report'),
+  dial: optionalFunction<Dial>,
+} as const
 const LETTERS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const CLIENT_ID_LENGTH = 22
 
@@ -240,53 +270,30 @@ export function resolveOptions(
   random: () => number,
 ): ResolvedOptions {
   const given = withDefaults('', options, ALL, MEANT)
-  const protocolVersion = checkOneOf('protocolVersion', given.protocolVersion, VERSIONS)
+  const checked = checkAll(RULES, given)
+  const { protocolVersion } = checked
   const version5 = protocolVersion === '3.1.1' ? 'no' : protocolVersion === '5' ? 'yes' : 'auto'
   checkTerms(options, version5)
   const { websocketPath, ...dialOptions } = checkDialOptions(given)
   const { urls, username, password } = resolveUrls(input, websocketPath)
   const session = resolveSession(given, version5)
-  const limits: Limits = {
-    sessionExpiryInterval: session.sessionExpiryInterval,
-    receiveMaximum: checkWhole('receiveMaximum', given.receiveMaximum, 1, TWO_BYTES),
-    topicAliasMaximum: checkWhole('topicAliasMaximum', given.topicAliasMaximum, 0, TWO_BYTES),
-    maximumPacketSize: checkWhole('maximumPacketSize', given.maximumPacketSize, 1, FOUR_BYTES),
-    authentication: resolveAuthentication(given.authentication),
-  }
+  const authentication = resolveAuthentication(given.authentication)
+  const limits = { ...checked, ...session }
   const resolved: ResolvedOptions = {
+    ...limits,
     urls,
-    protocolVersion,
     version5,
     codecs: version5 === 'no' ? [mqtt311] : version5 === 'yes' ? [mqtt5] : [mqtt5, mqtt311],
     clientId: given.clientId === undefined ? randomClientId(random) : checkText('clientId', given.clientId),
-    ...session,
-    ...limits,
-    properties: version5 === 'no' ? undefined : resolveConnectProperties(options, limits),
-    onUnknownSession: checkOneOf('onUnknownSession', given.onUnknownSession, ['adopt', 'close']),
-    keepAlive: checkWhole('keepAlive', given.keepAlive, 0, TWO_BYTES),
-    pingTimeout: checkDelay('pingTimeout', given.pingTimeout, 1),
-    connectTimeout: checkDelay('connectTimeout', given.connectTimeout, 1),
-    operationTimeout: checkDelay('operationTimeout', given.operationTimeout, 0),
+    authentication,
+    properties: version5 === 'no' ? undefined : resolveConnectProperties(options, limits, authentication),
     ...resolveIdentity(given, { username, password }, version5),
     will: resolveWill(given.will, version5),
     reconnect: resolveReconnect(given.reconnect),
-    retryInitialConnect: checkBoolean('retryInitialConnect', given.retryInitialConnect),
-    resubscribe: checkOneOf('resubscribe', given.resubscribe, ['never', 'session-lost', 'always']),
-    onSessionLost: checkOneOf('onSessionLost', given.onSessionLost, ['resend', 'fail']),
     queue: resolveQueue(given.queue),
-    poisonLimit: checkWhole('poisonLimit', given.poisonLimit, 0, FOUR_BYTES),
-    store: checkMethods<SessionStore>('store', given.store, STORE_METHODS),
-    topicAliases: checkOneOf('topicAliases', given.topicAliases, ['off', 'auto', 'manual']),
-    ...resolveInflight(given, version5),
-    maxPending: checkWhole('maxPending', given.maxPending, 1, Infinity),
-    maxPendingBytes: checkWhole('maxPendingBytes', given.maxPendingBytes, 0, Infinity),
-    onHandlerError: checkOneOf('onHandlerError', given.onHandlerError, ['acknowledge', 'reconnect', 'stop']),
-    handlerTimeout: checkDelay('handlerTimeout', given.handlerTimeout, 0),
-    unmatchedTimeout: checkDelay('unmatchedTimeout', given.unmatchedTimeout, 0),
-    maxFiltersPerSubscribe: checkWhole('maxFiltersPerSubscribe', given.maxFiltersPerSubscribe, 1, Infinity),
+    maxInflightQos2: resolveQos2(given.maxInflightQos2, checked.maxInflight, version5),
     ...dialOptions,
-    runtime: checkMethods<Runtime>('runtime', given.runtime, RUNTIME_METHODS),
-    dial: optionalFunction<Dial>('dial', given.dial),
+    ...checkAll(PLATFORM_RULES, given),
   }
   if (version5 === 'no') check311(resolved, resolved)
   return Object.freeze(resolved)
@@ -301,7 +308,8 @@ export function check311(options: ResolvedOptions, login: Login): void {
   if (options.authentication !== undefined) throw needsVersion5('authentication')
   checkLogin311(login)
   if (options.clientId !== '' || options.cleanSession) return
-  const message = 'expected a name for a session that outlives its connection [3.1.1 MQTT-3.1.3-7], got ""'
+  // [3.1.1 MQTT-3.1.3-7]
+  const message = 'expected a name for a session that outlives its connection, got ""'
   throw new UsageError('invalid-option', 'clientId', message)
 }
 
@@ -334,12 +342,12 @@ function resolveSession(
 function resolveConnectProperties(
   options: ClientOptions | undefined,
   checked: Limits,
+  authentication: Authentication | undefined,
 ): Properties | undefined {
   const set: Record<string, unknown> = {
     ...checkProperties('properties', options?.properties, CONNECT_PROPERTIES),
   }
   for (const name of LIMITS) if (options?.[name] !== undefined) set[name] = checked[name]
-  const { authentication } = checked
   if (authentication !== undefined) set['authenticationMethod'] = authentication.method
   return Object.keys(set).length === 0 ? undefined : Object.freeze(set)
 }
@@ -359,21 +367,9 @@ function resolveIdentity(
   throw new UsageError('invalid-option', 'credentials', message)
 }
 
-function resolveInflight(
-  given: Given,
-  version5: Version5,
-): Pick<ResolvedOptions, 'maxInflight' | 'maxInflightQos2'> {
-  const maxInflight = checkWhole('maxInflight', given.maxInflight, 1, MAX_INFLIGHT)
-  if (given.maxInflightQos2 !== undefined) {
-    return {
-      maxInflight,
-      maxInflightQos2: checkWhole('maxInflightQos2', given.maxInflightQos2, 1, MAX_INFLIGHT),
-    }
-  }
-  return {
-    maxInflight,
-    maxInflightQos2: version5 === 'auto' ? undefined : defaultQos2(maxInflight, version5),
-  }
+function resolveQos2(given: unknown, maxInflight: number, version5: Version5): number | undefined {
+  if (given !== undefined) return checkWhole('maxInflightQos2', given, 1, MAX_INFLIGHT)
+  return version5 === 'auto' ? undefined : defaultQos2(maxInflight, version5)
 }
 
 function defaultQos2(maxInflight: number, version5: Version5): number {
@@ -413,13 +409,13 @@ export interface ResolvedPoolOptions {
   readonly dial: Dial | undefined
 }
 
+const POOL_RULES = {
+  ...PLATFORM_RULES,
+  maxAttempts: whole(1, Infinity),
+  attemptsPerSecond: whole(1, Infinity),
+  dnsTtl: delay(0),
+} as const
+
 export function resolvePoolOptions(options: PoolOptions | undefined): ResolvedPoolOptions {
-  const given = withDefaults('', options, POOL_DEFAULTS)
-  return Object.freeze({
-    maxAttempts: checkWhole('maxAttempts', given.maxAttempts, 1, Infinity),
-    attemptsPerSecond: checkWhole('attemptsPerSecond', given.attemptsPerSecond, 1, Infinity),
-    dnsTtl: checkDelay('dnsTtl', given.dnsTtl, 0),
-    runtime: checkMethods<Runtime>('runtime', given.runtime, RUNTIME_METHODS),
-    dial: optionalFunction<Dial>('dial', given.dial),
-  })
+  return Object.freeze(checkAll(POOL_RULES, withDefaults('', options, POOL_DEFAULTS)))
 }

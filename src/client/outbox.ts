@@ -29,7 +29,12 @@ export class Outbox {
     return this.#waiters.length
   }
 
-  hasRoom(session: Session, bytes = 0): boolean {
+  /** Whether there is no room for so many bytes, and may be later. */
+  mustWait(session: Session, bytes: number): boolean {
+    return bytes <= this.#limits.maxBytes && !this.#hasRoom(session, bytes)
+  }
+
+  #hasRoom(session: Session, bytes: number): boolean {
     return this.#waiters.length === 0 && this.#fits(session, bytes)
   }
 
@@ -49,21 +54,23 @@ export class Outbox {
     drop: (delivery: Delivery) => void,
   ): 'admitted' | 'waiting' | 'dropped' | 'rejected' {
     const bytes = sizeOf(delivery)
-    if (this.hasRoom(session, bytes)) return 'admitted'
+    const isTooLarge = bytes > this.#limits.maxBytes
+    if (this.#hasRoom(session, bytes)) return 'admitted'
     switch (this.#limits.overflow) {
       case 'reject':
         return 'rejected'
       case 'drop-newest':
         return 'dropped'
       case 'drop-oldest':
-        while (!this.hasRoom(session, bytes)) {
+        if (isTooLarge) return 'dropped'
+        while (!this.#hasRoom(session, bytes)) {
           const oldest = session.queued.head
           if (oldest === undefined) return 'dropped'
           drop(oldest)
         }
         return 'admitted'
       case 'wait':
-        if (bytes > this.#limits.maxBytes || this.#limits.maxMessages === 0) return 'rejected'
+        if (isTooLarge || this.#limits.maxMessages === 0) return 'rejected'
         this.#waiters.push({ delivery, admit })
         return 'waiting'
     }

@@ -75,6 +75,11 @@ export class Patience implements AlarmOwner {
     this.#alarm.cancel()
   }
 
+  /** After `cancel`: what still runs is watched again. */
+  resume(now: number): void {
+    if (this.#running.size > 0) this.#alarm.set(now)
+  }
+
   handleAlarm(now: number): void {
     for (const run of this.#running) this.#checkHandler(run, now)
     for (const [route, since] of this.#full) this.#checkStream(route, since + SLOW, now)

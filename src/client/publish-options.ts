@@ -52,7 +52,7 @@ export interface DeliveryOptions {
   readonly until?: 'acknowledged' | 'stored' | undefined
   /** Aborted, the promise rejects: a message that was not sent is withdrawn, one that was goes on (rule 17). */
   readonly signal?: AbortSignal | undefined
-  /** ms, 0: no limit. Default: the client's `operationTimeout`. */
+  /** At QoS 1 and 2: ms from the last sending to the acknowledgement, 0: no limit. Default: the client's `operationTimeout`. */
   readonly timeout?: number | undefined
   /** Version 5 only; with `'auto'`, a 3.1.1 connection leaves them out. */
   readonly properties?: PublishProperties | undefined

@@ -47,8 +47,8 @@ export interface PublisherHost {
   readonly closedError: MqttError | undefined
   readonly now: number
   readonly runtime: Runtime
-  /** Records may be waiting, and reading may have to go on. */
-  handleQueued(): void
+  /** Records may be waiting. */
+  handleRecords(): void
   describe(delivery: Delivery): PendingDelivery
 }
 
@@ -126,10 +126,10 @@ export class Publisher {
     const { driver } = this.#host
     if (options.qos || (driver === undefined && this.#options.queue.qos0))
       return this.#deliver(topic, payload, options, owner, false, true, place)
-    if (options === NO_OPTIONS && !driver?.saturated && this.#sendPlain(driver, topic, payload))
-      return 'written'
-    if (!this.hasRoom) return undefined
-    this.#writeQos0(topic, payload, options)
+    // It takes no room in the queue.
+    if (driver?.saturated) return undefined
+    if (options !== NO_OPTIONS || !this.#sendPlain(driver, topic, payload))
+      this.#writeQos0(topic, payload, options)
     return 'written'
   }
 
@@ -143,7 +143,7 @@ export class Publisher {
   /** Whether one more message can be taken without waiting; a closed client turns it away at once. */
   get hasRoom(): boolean {
     const { driver, session, closedError } = this.#host
-    return closedError !== undefined || (!driver?.saturated && this.#outbox.hasRoom(session))
+    return closedError !== undefined || !(driver?.saturated || this.#outbox.mustWait(session, 0))
   }
 
   // What happens.
@@ -184,6 +184,7 @@ export class Publisher {
 
   handleFlushed(driver: Driver): void {
     this.#handedOver.handleFlushed(driver.connection.output.taken)
+    this.#written.handleFlushed(driver.written)
     if (!driver.saturated && this.#draining.length > 0) this.#handleDrained()
     this.#outbox.handleRoom(this.#host.session)
   }
@@ -286,9 +287,7 @@ export class Publisher {
     if (driver === undefined) return this.handedOver(topic)
     const { written } = driver.connection.output
     if (driver.written >= written) return Promise.resolve(HANDED_OVER)
-    driver.onWritten = (total) => {
-      if (driver === this.#host.driver) this.#written.handleFlushed(total)
-    }
+    driver.isLent = true
     return this.#written.promise(written, topic)
   }
 
@@ -313,7 +312,8 @@ export class Publisher {
 
   #publishDelivery(topic: string, payload: Payload, options: PublishOptions): Promise<PublishResult> {
     const { signal } = options
-    const lent = options.payload === 'borrowed' && options.until !== 'stored'
+    // What only waits, at QoS 0 or in a store, is copied.
+    const lent = options.payload === 'borrowed' && options.until !== 'stored' && Boolean(options.qos)
     const caller = new Caller(this.#events)
     const owner = lent ? lender(caller, () => this.#untilWritten()) : caller
     // It is taken, unless it may wait.
@@ -369,13 +369,13 @@ export class Publisher {
       if (sent !== undefined) {
         sent.place = place
         driver.touched()
-        if (!driver.reading) this.#host.handleQueued()
         return sent
       }
     }
     if (closedError !== undefined) throw closedError
     const isOpen = publishing?.isOpen(qos)
-    if (mayWait && !isOpen && !this.hasRoom) return undefined
+    const size = name.bytes.length + payloadSize
+    if (mayWait && !isOpen && (driver?.saturated || this.#outbox.mustWait(session, size))) return undefined
     const message = { name, payload: bytes, payloadSize, qos, retain, properties, lent }
     const delivery = Delivery.of(message, this.#host.now, !lent && typeof bytes !== 'string')
     delivery.timeout = timeout
@@ -413,7 +413,7 @@ export class Publisher {
       driver.connection.publish(delivery, now)
       driver.touched()
     }
-    this.#host.handleQueued()
+    this.#host.handleRecords()
   }
 
   #drop(delivery: Delivery): void {

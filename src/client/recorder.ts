@@ -5,7 +5,7 @@
  * the next record comes, or a packet waits for one: a disk that is full is not asked without pause.
  */
 
-import { MqttError } from '../core/errors.ts'
+import { MqttError, textOf } from '../core/errors.ts'
 import type { Session } from '../core/session/session.ts'
 import type { SessionStore } from '../store/store.ts'
 
@@ -37,8 +37,10 @@ export class Recorder {
     const records = journal.nextRecords()
     if (records === undefined) return
     const { upTo, bytes, replaces } = records
-    const write = replaces ? this.#store.replace(bytes) : this.#store.append(bytes)
-    this.#writing = write.then(
+    // A store that throws instead of rejecting has failed, no more.
+    const write = async (): Promise<void> =>
+      replaces ? this.#store.replace(bytes) : this.#store.append(bytes)
+    this.#writing = write().then(
       () => {
         this.#writing = undefined
         journal.handleStored(upTo)
@@ -66,6 +68,5 @@ export class Recorder {
 
 export function storeError(error: unknown): MqttError {
   if (error instanceof MqttError) return error
-  const text = error instanceof Error ? error.message : String(error)
-  return new MqttError('store-failed', `the session store failed: ${text}`, error)
+  return new MqttError('store-failed', `the session store failed: ${textOf(error)}`, error)
 }

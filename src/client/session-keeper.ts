@@ -74,14 +74,13 @@ export class SessionKeeper {
   async #open(store: SessionStore): Promise<void> {
     await this.#closing
     const clockOffset = this.#runtime.wallTime() - this.#runtime.now()
-    const restored = restoreSession(await store.open(), clockOffset)
+    const records = await store.open()
     try {
-      this.#checkClientId(restored.clientId)
+      this.#adopt(restoreSession(records, clockOffset))
     } catch (error) {
-      await store.close()
+      await store.close().catch(() => {})
       throw error
     }
-    this.#adopt(restored)
     this.#journal = new Journal(clockOffset, (journal) => this.session.record(journal), this.#journal)
     this.session.attach(this.#journal)
     this.#recorder = new Recorder(store, this.#host)
@@ -105,18 +104,19 @@ export class SessionKeeper {
   /** Never rejects: what goes wrong is told as a failure of the store. */
   close(): Promise<void> {
     const opening = this.#opening
-    if (opening === undefined && this.#recorder === undefined) return this.#closing ?? Promise.resolve()
-    this.#opening = undefined
+    const recorder = this.#recorder
+    if (opening === undefined && recorder === undefined) return this.#closing ?? Promise.resolve()
+    // At once: a `connect()` that follows has to open it again.
+    this.#opening = this.#recorder = undefined
     // What is being opened is closed as soon as it is open.
     this.#closing = (opening ?? Promise.resolve())
       .catch(() => {})
-      .then(() => this.#close())
+      .then(() => this.#close(recorder ?? this.#recorder))
       .catch((error: unknown) => this.#host.handleStoreFailed(storeError(error)))
     return this.#closing
   }
 
-  async #close(): Promise<void> {
-    const recorder = this.#recorder
+  async #close(recorder: Recorder | undefined): Promise<void> {
     this.#recorder = undefined
     await recorder?.close().finally(() => (this.session.journal = undefined))
   }
@@ -126,6 +126,7 @@ export class SessionKeeper {
    * else has written to the store meanwhile; a session that is to be clean takes nothing from a store.
    */
   #adopt(restored: Session): void {
+    this.#checkClientId(restored.clientId)
     const previous = this.session
     const isOurs = restored.writer !== 0 && restored.writer === previous.writer
     if (this.isKept && !isOurs) {

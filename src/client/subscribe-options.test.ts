@@ -27,7 +27,7 @@ function subscribe(options: unknown, version5?: Version5): ReturnType<typeof che
 }
 
 function filters(filter: unknown, options?: unknown, version5?: Version5): ReturnType<typeof checkFilters> {
-  return checkFilters(filter as string, options as object, version5)
+  return checkFilters(filter as string, subscribe(options, version5), version5 ?? 'auto')
 }
 
 const { signal } = new AbortController()

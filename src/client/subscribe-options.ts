@@ -33,9 +33,9 @@ export type AckMode = 'handled' | 'received' | 'manual'
 export interface RouteOptions {
   /** Default `'handled'`. */
   readonly ack?: AckMode | undefined
-  /** `'borrowed'`: payloads are not copied and valid until the handler returns. Default `'kept'`. */
+  /** `'borrowed'`: payloads are not copied and valid until the handler returns. Default `'kept'`; of iterables always. */
   readonly payload?: 'kept' | 'borrowed' | undefined
-  /** Handlers at once. Default 1: one after another, in order. */
+  /** Handlers at once. Default 1: one after another, in order; of iterables always. */
   readonly concurrency?: number | undefined
 }
 
@@ -43,7 +43,7 @@ export interface RouteOptions {
 export interface FilterOptions extends RouteOptions {
   /** The highest QoS of the messages, 3.8.3. Default 0. */
   readonly qos?: QoS | undefined
-  /** Messages that an iterable holds before reading stops. Default: the client's `maxPending`. */
+  /** Messages that an iterable holds before reading stops, at most the client's `maxPending`. Default: that. */
   readonly highWaterMark?: number | undefined
   /** Whether own messages stay out, version 5 only (3.8.3.1). Default false. */
   readonly noLocal?: boolean | undefined
@@ -161,10 +161,9 @@ export function checkUnsubscribeOptions(
  */
 export function checkFilters(
   filter: FilterInput,
-  options?: SubscribeOptions,
-  version5: Version5 = 'auto',
+  common: ResolvedSubscribe,
+  version5: Version5,
 ): readonly RequestedFilter[] {
-  const common = checkSubscribeOptions(options, version5)
   if (typeof filter === 'string' || !isObject(filter)) {
     return checkFilterNames(filter).map((name) => requested(name, '', common))
   }

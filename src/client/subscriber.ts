@@ -24,7 +24,13 @@ import {
   type UnsubscribeResult,
 } from './requests.ts'
 import type { SubscribeResult } from './requests.ts'
-import type { RequestedFilter, ResolvedCall, ResolvedFilter, ResolvedRoute } from './subscribe-options.ts'
+import {
+  optionOf5,
+  type RequestedFilter,
+  type ResolvedCall,
+  type ResolvedFilter,
+  type ResolvedRoute,
+} from './subscribe-options.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
 export interface SubscriberHost {
@@ -36,12 +42,17 @@ export interface SubscriberHost {
 interface Holding {
   readonly routes: Route[]
   readonly filters: readonly string[]
-  /** How many of them were not unsubscribed from by name since. */
+  /** Whose messages they are, of an iterable. */
+  readonly stream: BufferedStream | undefined
+  /** How many of them were neither refused nor unsubscribed from since. */
   held: number
   released: boolean
   /** Leaves the call's signal. */
   unlisten: () => void
 }
+
+/** Filters to ask for, by their properties. */
+type Groups = Map<Properties | undefined, SubscriptionRequest[]>
 
 export class Subscriber {
   readonly #subscriptions: Subscriptions
@@ -74,11 +85,9 @@ export class Subscriber {
     handler: Handler | undefined,
     stream?: BufferedStream,
   ): Promise<Subscription> {
-    const { closedError } = this.#host
-    if (closedError !== undefined) throw closedError
     const { signal } = options
-    signal?.throwIfAborted()
-    for (const request of wanted) this.#checkSame(request)
+    this.#checkOpen(signal)
+    for (const { request } of wanted) this.#checkSame(request, options.properties)
     const holding = this.#hold(wanted, handler, stream)
     if (stream !== undefined) {
       this.#streams ??= new Map()
@@ -118,11 +127,7 @@ export class Subscriber {
       [...routes].filter((route) => this.#streamOf?.get(route) === stream)
     const stop = whenAborted(options.signal, (reason) => stream.fail(reason))
     const stream: BufferedStream = new BufferedStream({
-      subscribe: (target) => {
-        const subscription = this.subscribe(wanted, options, undefined, target)
-        subscription.catch(() => this.#streams?.delete(target))
-        return subscription
-      },
+      subscribe: (target) => this.subscribe(wanted, options, undefined, target),
       release: (handling, reasonCode) => {
         if (reasonCode > 0) this.#dispatcher.handleDropped()
         for (const route of routesOf(handling)) this.#dispatcher.release(handling, route, reasonCode)
@@ -131,9 +136,11 @@ export class Subscriber {
         if (handling.message.qos === 0) this.#dispatcher.handleDropped()
         for (const route of routesOf(handling)) this.#dispatcher.abandon(handling, route)
       },
-      handleEnd: stop,
+      handleEnd: () => {
+        stop()
+        this.#streams?.delete(stream)
+      },
       leave: async (target) => {
-        this.#streams?.delete(target)
         const done = target.ready.then((subscription) => subscription.unsubscribe())
         const left = done.catch(() => {})
         if (this.#host.connected !== undefined) await left
@@ -155,14 +162,14 @@ export class Subscriber {
     filters: readonly string[],
     { timeout, signal, properties }: ResolvedCall,
   ): Promise<UnsubscribeResult> {
-    const { closedError } = this.#host
-    if (closedError !== undefined) throw closedError
-    signal?.throwIfAborted()
+    this.#checkOpen(signal)
     for (const filter of filters) {
       for (const route of this.#subscriptions.routesOf(filter)) this.#removeRoute(route)
       for (const holding of this.#holders?.get(filter) ?? []) {
         holding.held -= 1
-        if (holding.held === 0) holding.unlisten()
+        if (holding.held > 0) continue
+        holding.unlisten()
+        holding.stream?.end()
       }
       this.#holders?.delete(filter)
       this.#subscriptions.forget(filter)
@@ -170,7 +177,6 @@ export class Subscriber {
     const request = new Request('unsubscribe', filters, properties, timeout ?? this.#options.operationTimeout)
     const stop = whenAborted(signal, (reason) => this.requests.abandon(request, reason))
     this.requests.add(request)
-    this.#dispatcher.reconsider()
     const answers = await request.answered.finally(stop)
     const refusal = allRefused('unsubscribe', answers)
     if (refusal !== undefined) throw refusal
@@ -180,10 +186,14 @@ export class Subscriber {
   }
 
   /** Asks for all filters again. */
-  async resubscribe(): Promise<readonly SubscribeResult[]> {
-    const renewals = this.#renewals()
+  async resubscribe({ timeout, signal, properties }: ResolvedCall): Promise<readonly SubscribeResult[]> {
+    this.#checkOpen(signal)
+    const renewals = this.#renewals(false, timeout, properties)
+    const stop = whenAborted(signal, (reason) => {
+      for (const request of renewals) this.requests.abandon(request, reason)
+    })
     for (const request of renewals) this.requests.add(request)
-    const answers = await Promise.all(renewals.map(({ answered }) => answered))
+    const answers = await Promise.all(renewals.map(({ answered }) => answered)).finally(stop)
     return answers.flatMap((some) => [...some]).map(([filter, answer]) => result(filter, answer.reasonCode))
   }
 
@@ -220,14 +230,21 @@ export class Subscriber {
 
   // Who holds what.
 
-  /** [rule 28] The options of one filter that the server applies to all its handlers. */
-  #checkSame({ request }: RequestedFilter): void {
+  #checkOpen(signal: AbortSignal | undefined): void {
+    const { closedError } = this.#host
+    if (closedError !== undefined) throw closedError
+    signal?.throwIfAborted()
+  }
+
+  /** [rule 28] */
+  #checkSame(request: SubscriptionRequest, properties: Properties | undefined): void {
     const { filter } = request
-    const known = this.#subscriptions.filters.get(filter)?.request
+    const known = this.#subscriptions.filters.get(filter)
     if (known === undefined) return
-    for (const name of ['noLocal', 'retainAsPublished'] as const) {
-      if (known[name] === request[name]) continue
-      const message = `expected ${known[name]} as in the subscription to "${filter}" that exists, got ${request[name]}`
+    const had = appliedToAll(known.request, known.properties)
+    for (const [name, given] of Object.entries(appliedToAll(request, properties))) {
+      if (given === had[name]) continue
+      const message = `expected ${had[name]} as in the subscription to "${filter}" that exists, got ${given}`
       throw new UsageError('invalid-option', name, message)
     }
   }
@@ -239,7 +256,7 @@ export class Subscriber {
   ): Holding {
     const filters = wanted.map(({ request: { filter } }) => filter)
     const held = filters.length
-    const holding: Holding = { routes: [], filters, held, released: false, unlisten: () => {} }
+    const holding: Holding = { routes: [], filters, stream, held, released: false, unlisten: () => {} }
     // One function for all filters of the call, so that a message that matches several of them comes once.
     const called: Handler | undefined = stream === undefined ? handler : () => {}
     for (const { request, options } of wanted) {
@@ -265,7 +282,8 @@ export class Subscriber {
     const requests: SubscriptionRequest[] = []
     for (const { request } of wanted) {
       const known = this.#subscriptions.filters.get(request.filter)
-      if (known?.granted && request.qos <= known.request.qos && request.retainHandling === 2) continue
+      const isGranted = known?.granted === true && request.qos <= known.request.qos
+      if (isGranted && request.retainHandling === 2 && properties?.userProperties === undefined) continue
       const asked = { ...request, qos: Math.max(known?.request.qos ?? 0, request.qos) as QoS }
       requests.push(asked)
       this.#subscriptions.want(asked.filter, asked, properties)
@@ -273,7 +291,6 @@ export class Subscriber {
     if (requests.length === 0) return undefined
     const request = new Request('subscribe', requests, properties, timeout ?? this.#options.operationTimeout)
     this.requests.add(request)
-    this.#dispatcher.reconsider()
     return request
   }
 
@@ -281,6 +298,7 @@ export class Subscriber {
     const { filters } = holding
     const unsubscribe = async (): Promise<UnsubscribeResult> => {
       const last = this.#release(holding)
+      holding.stream?.end()
       return last.length === 0 ? { results: [] } : this.unsubscribe(last, PLAIN)
     }
     return {
@@ -304,7 +322,9 @@ export class Subscriber {
   #releaseFilter(holding: Holding, filter: string): boolean {
     for (const route of holding.routes) if (route.filter === filter) this.#removeRoute(route)
     const holders = this.#holders?.get(filter)
-    if (holders === undefined || !holders.delete(holding) || holders.size > 0) return false
+    if (holders === undefined || !holders.delete(holding)) return false
+    holding.held -= 1
+    if (holders.size > 0) return false
     this.#holders?.delete(filter)
     this.#subscriptions.forget(filter)
     return true
@@ -322,22 +342,30 @@ export class Subscriber {
     else if (!subscribed.granted) this.#subscriptions.forget(filter)
   }
 
-  /** All that was granted, once more: one request for those that were asked for with the same properties. */
-  #renewals(onlyNew = false): readonly Request[] {
+  /**
+   * All that was granted, once more: one request for those that were asked for with the same properties. What only
+   * version 5 can express stands apart, as a server of 3.1.1 will get all but that.
+   */
+  #renewals(
+    onlyNew: boolean,
+    timeout = this.#options.operationTimeout,
+    added?: Properties,
+  ): readonly Request[] {
     if (this.#subscriptions.filters.size === 0) return []
     const asked = this.requests.subscribing
-    const groups = new Map<Properties | undefined, SubscriptionRequest[]>()
+    const [plain, of5] = [new Map(), new Map()] as [Groups, Groups]
     for (const [filter, { granted, request, properties }] of this.#subscriptions.filters) {
       if (!granted || asked.has(filter)) continue
       const { retainHandling } = request
       const renewal = onlyNew && retainHandling === 0 ? { ...request, retainHandling: 1 as const } : request
+      const groups = optionOf5(renewal) === undefined ? plain : of5
       const group = groups.get(properties)
       if (group === undefined) groups.set(properties, [renewal])
       else group.push(renewal)
     }
-    const { operationTimeout } = this.#options
-    return [...groups].map(
-      ([properties, requests]) => new Request('subscribe', requests, properties, operationTimeout),
+    return [...plain, ...of5].map(
+      ([properties, requests]) =>
+        new Request('subscribe', requests, added ? { ...properties, ...added } : properties, timeout),
     )
   }
 
@@ -345,16 +373,26 @@ export class Subscriber {
   #renew(onlyNew: boolean): void {
     for (const request of this.#renewals(onlyNew).toReversed()) {
       this.requests.addFirst(request)
-      request.answered.then(
-        (answers) => {
+      request.answered
+        .then((answers) => {
           const refused = [...answers].filter(([, { reasonCode }]) => reasonCode >= 0x80)
-          const error = allRefused('subscribe', new Map(refused))
-          if (error !== undefined) this.#events.emit('error', { error })
-        },
-        () => {},
-      )
+          const refusal = allRefused('subscribe', new Map(refused))
+          if (refusal !== undefined) throw refusal
+        })
+        .catch((error: MqttError) => {
+          if (this.#host.closedError === undefined) this.#events.emit('error', { error })
+        })
     }
   }
+}
+
+/** The options of one filter that the server applies to all its handlers, rule 28. */
+function appliedToAll(
+  { noLocal, retainAsPublished }: SubscriptionRequest,
+  properties: Properties | undefined,
+): Readonly<Record<string, boolean | number | undefined>> {
+  const identifier = properties?.subscriptionIdentifiers?.[0]
+  return { noLocal, retainAsPublished, 'properties.subscriptionIdentifier': identifier }
 }
 
 function createRoute(

@@ -306,8 +306,8 @@ const SURROUNDINGS: readonly PlantedBug[] = [
     name: 'timer left after destroy()',
     why: 'it keeps the process alive, and acts for a client that is gone (rule 6)',
     file: 'src/client/engine.ts',
-    text: '    this.#disconnecting = undefined\n    this.#appointment.clear()\n    attempt?.abort(closed)',
-    replacement: '    this.#disconnecting = undefined\n    attempt?.abort(closed)',
+    text: '    this.#leaving = undefined\n    this.#appointment.clear()\n    attempt?.abort(closed)',
+    replacement: '    this.#leaving = undefined\n    attempt?.abort(closed)',
     tests: [test('client/client-disconnecting')],
   },
 ]
@@ -383,4 +383,53 @@ const FOUND_BY_SEEDS: readonly PlantedBug[] = [
   },
 ]
 
-export const BUGS: readonly PlantedBug[] = [...EXCHANGES, ...SURROUNDINGS, ...MEMORY, ...FOUND_BY_SEEDS]
+const FOUND_BY_READING: readonly PlantedBug[] = [
+  {
+    name: 'waiting for a record counts as waiting for an answer',
+    why: 'a message that was never sent is given up as late by the time-out of one before it (rule 17)',
+    file: PUBLISHING,
+    text: '    delivery.sentAt = Infinity\n',
+    replacement: '',
+    tests: [conversation('storing')],
+  },
+  {
+    name: 'reading stays stopped though an answer is awaited',
+    why: 'a handler that waits for it waits for ever (rule 31)',
+    file: 'src/client/assembly.ts',
+    text: '    this.dispatcher.handleTurn()\n',
+    replacement: '',
+    tests: [test('client/client-back-pressure')],
+  },
+  {
+    name: 'DISCONNECT behind what the network does not take',
+    why: 'it never leaves: the server publishes the will of a client that was disconnected in order (rule 6)',
+    file: 'src/client/leaving.ts',
+    text: 'if (isBusy && !this.#isLast) {',
+    replacement: 'if (isBusy && this.#isLast) {',
+    tests: [test('client/client-disconnecting')],
+  },
+  {
+    name: 'a renewal fails without a word',
+    why: 'the subscription is gone, and nobody knows',
+    file: 'src/client/subscriber.ts',
+    text: 'if (this.#host.closedError === undefined) this.#events',
+    replacement: 'if (this.#host.closedError !== undefined) this.#events',
+    tests: [test('client/client-resubscribing')],
+  },
+  {
+    name: 'a store is closed behind the back of the next connect()',
+    why: 'nothing is recorded any more, and another process may take the store (rules 32, 34)',
+    file: 'src/client/session-keeper.ts',
+    text: 'this.#opening = this.#recorder = undefined',
+    replacement: 'this.#opening = undefined',
+    tests: [test('client/client-store-reopened')],
+  },
+]
+
+export const BUGS: readonly PlantedBug[] = [
+  ...EXCHANGES,
+  ...SURROUNDINGS,
+  ...MEMORY,
+  ...FOUND_BY_SEEDS,
+  ...FOUND_BY_READING,
+]

@@ -3,7 +3,7 @@
 import { afterEach, expect } from 'vitest'
 import type { Client } from '../../src/client/client.ts'
 import type { ClientOptions, CommonOptions, Options5 } from '../../src/client/client-options.ts'
-import type { ClientEvents } from '../../src/client/events.ts'
+import type { ClientEvents, ClientState } from '../../src/client/events.ts'
 import type { Message } from '../../src/client/message.ts'
 import type { ControlPacket, PacketType, ProtocolVersion } from '../../src/core/packets/types.ts'
 import type { FaultContent } from '../../src/testing/broker/faults.ts'
@@ -11,6 +11,16 @@ import type { BrokerOptions } from '../../src/testing/broker/options.ts'
 import { VirtualWorld, type VirtualWorldOptions } from '../../src/testing/virtual-world.ts'
 
 export const VERSIONS = ['3.1.1', '5'] as const
+
+/** Which state of a client may follow which; see `lifecycle.ts`. */
+const NEXT: Readonly<Record<ClientState, readonly ClientState[]>> = {
+  stopped: ['dialing'],
+  waiting: ['dialing', 'disconnecting', 'stopped'],
+  dialing: ['handshaking', 'waiting', 'disconnecting', 'stopped'],
+  handshaking: ['connected', 'dialing', 'waiting', 'disconnecting', 'stopped'],
+  connected: ['waiting', 'disconnecting', 'stopped'],
+  disconnecting: ['stopped'],
+}
 
 type PacketOf<T extends PacketType> = Extract<ControlPacket, { type: T }>
 
@@ -26,6 +36,7 @@ export class TestWorld extends VirtualWorld {
   readonly version: ProtocolVersion
   readonly complaints: readonly string[]
   readonly #clients: Client[] = []
+  readonly #wrongStates: string[] = []
   #expectsReports = false
 
   constructor(version: ProtocolVersion, { complaints = [], ...options }: TestWorldOptions = {}) {
@@ -91,6 +102,7 @@ export class TestWorld extends VirtualWorld {
     await this.settle()
     const rules = this.broker.complaints.filter(({ rule }) => !this.complaints.includes(rule))
     expect(rules, 'complaints of the broker').toEqual([])
+    expect(this.#wrongStates, 'states that may not follow').toEqual([])
     if (!this.#expectsReports) expect(this.runtime.reported, 'unheard errors').toEqual([])
   }
 
@@ -103,6 +115,9 @@ export class TestWorld extends VirtualWorld {
 
   #keep(client: Client): Client {
     this.#clients.push(client)
+    client.on('state', ({ from, to }) => {
+      if (!NEXT[from].includes(to)) this.#wrongStates.push(`${from} → ${to}`)
+    })
     return client
   }
 }
