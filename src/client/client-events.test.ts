@@ -228,6 +228,25 @@ describe.each(VERSIONS)('the life of a client in %s', (version) => {
     await client.publish('a', 'x', { qos: 1 })
   })
 
+  it('a listener of publishFailed that begins anew has the last word', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected({ reconnect: { min: 1_000, jitter: false } })
+    const states = collect(client, 'state')
+    client.on('publishFailed', () => {
+      client.destroy()
+      void client.connect()
+    })
+    world.link.stop()
+    void client.publish('a', new Uint8Array(300_000)).catch(() => {})
+    await world.settle()
+    world.broker.cutAll()
+    await world.settle()
+    world.link.go()
+    await world.advance(10_000)
+    expect(states.map(({ to }) => to)).toEqual(['stopped', 'dialing', 'handshaking', 'connected'])
+    expect(world.broker.connections).toHaveLength(1)
+  })
+
   it('setReconnectTimeout takes the place of a reconnect function', async () => {
     const world = makeWorld(version)
     const client = await world.connected({ reconnect: () => 10_000 })

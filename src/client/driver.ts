@@ -85,8 +85,7 @@ export class Driver implements TransportReceiver, AlarmOwner {
 
   /** The network has not taken all that it was given, or not let go of what was lent. */
   get isBusy(): boolean {
-    const { pending, written } = this.connection.output
-    return this.#saturated || pending > 0 || (this.isLent && this.written < written)
+    return this.#saturated || (this.isLent && this.written < this.connection.output.written)
   }
 
   get reading(): boolean {

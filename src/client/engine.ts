@@ -327,6 +327,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
 
   #handleClosed(event: Closed, driver: Driver): void {
     const { error, packet } = event
+    const ends = this.#ends
     this.#keeper.session = driver.connection.session
     this.driver = this.connected = undefined
     const cause = error ?? this.closedError ?? disconnected()
@@ -334,7 +335,6 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     if (this.#leaving !== undefined || this.state === 'stopped') return
     this.attempts = 0
     if (driver.now - this.#connectedAt >= this.backoff.resetAfter) this.backoff.reset()
-    const ends = this.#ends
     const delay = this.backoff.next(cause, 1)
     if (ends !== this.#ends) return
     const willReconnect = delay !== 'stop'

@@ -25,7 +25,8 @@ export class Leaving {
 
   /** Whether what is waited for has come. */
   isReady(driver: Driver): boolean {
-    return !driver.isBusy && (this.#isLast || this.#client.isIdle)
+    if (driver.isBusy || driver.connection.output.pending > 0) return false
+    return this.#isLast || this.#client.isIdle
   }
 
   /** Says DISCONNECT. False: the network is waited for first, once. */

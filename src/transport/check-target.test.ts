@@ -15,23 +15,6 @@ function faultOf(options: object, url = 'mqtts://broker.example:8883'): UsageErr
 
 describe('what a dialer is given', () => {
   it.each([
-    ['mqtt://h', {}, 'mqtt://'],
-    ['ws://h', {}, 'ws://'],
-    ['unix:/socket', {}, 'unix://'],
-    ['mqtt://h', { proxy: 'http://proxy' }, 'mqtt://'],
-    ['mqtt://h', { websocket: { transform: () => undefined } }, 'mqtt://'],
-    ['mqtt://h', { urls: [new URL('mqtt://h'), new URL('ws://h')] }, 'mqtt://, ws://'],
-    ['mqtt://h', { proxy: new URL('https://proxy') }, undefined],
-    ['ws://h', { websocket: { transform: () => undefined } }, undefined],
-    ['mqtt://h', { urls: [new URL('mqtt://h'), new URL('ssl://h')] }, undefined],
-    ['mqtt://h', { tls: { ca: undefined } }, undefined],
-  ])('is not told how to encrypt what is not encrypted: %s with %j', (url, options, schemes) => {
-    const fault = faultOf({ tls: { rejectUnauthorized: false }, ...options }, url)
-    const text = `tls: expected mqtts:// or wss:// with it, got ${schemes}, which is not encrypted`
-    expect(fault?.message).toBe(schemes === undefined ? undefined : text)
-  })
-
-  it.each([
     [{}],
     [
       {

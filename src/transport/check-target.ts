@@ -1,7 +1,7 @@
 /** What a dialer with sockets checks of URL and options when a client is made, before anything is dialed. */
 
 import { UsageError } from '../core/errors.ts'
-import type { DialOptions, TlsOptions, WebSocketOptions } from './dial-options.ts'
+import type { TlsOptions, WebSocketOptions } from './dial-options.ts'
 import type { DialTarget } from './transport.ts'
 
 type Kind = 'string' | 'boolean' | 'number' | 'function' | 'object' | 'PEM' | 'address'
@@ -49,11 +49,8 @@ const WEBSOCKET: Readonly<Record<string, Kind | readonly unknown[]>> = {
 
 /** @throws UsageError */
 export function checkTarget({ url, options }: DialTarget): void {
-  const { tls, socket, websocket, proxy, urls = [url] } = options
-  if (tls !== undefined) {
-    checkTls(tls)
-    checkUse(tls, options, urls)
-  }
+  const { tls, socket, websocket, proxy } = options
+  if (tls !== undefined) checkTls(tls)
   if (socket !== undefined) checkFields('socket', socket, SOCKET)
   if (websocket !== undefined) checkWebSocket(websocket)
   if (url.protocol === 'unix:') checkEncoding('url', 'path', url.pathname)
@@ -96,16 +93,6 @@ function checkTls({ ca, ALPNProtocols, ...tls }: TlsOptions): void {
       cert === undefined ? 'tls.cert' : 'tls.key',
       'expected cert and key together, got one of them',
     )
-}
-
-/** Who says how to encrypt, and then dials what is not encrypted, would not know it. */
-function checkUse(tls: TlsOptions, { websocket, proxy }: DialOptions, urls: readonly URL[]): void {
-  if (Object.values(tls).every((value) => value === undefined)) return
-  const encrypted =
-    websocket?.transform === undefined ? /^(?:mqtts|ssl|tls|wss):$/ : /^(?:mqtts|ssl|tls|wss?):$/
-  if (urls.some(({ protocol }) => encrypted.test(protocol)) || /^https:/i.test(String(proxy))) return
-  const schemes = urls.map(({ protocol }) => `${protocol}//`).join(', ')
-  throw invalid('tls', `expected mqtts:// or wss:// with it, got ${schemes}, which is not encrypted`)
 }
 
 /** @param encoded a part of a URL */

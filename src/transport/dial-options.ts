@@ -7,8 +7,8 @@
 export type Pem = string | Uint8Array
 
 /**
- * Options of TLS, for `mqtts:` and `wss:`, of which one must be among the URLs. Not in browsers, which decide for
- * themselves.
+ * Options of TLS, for `mqtts:` and `wss:`; a URL of another kind is not encrypted, whatever stands here. Not in
+ * browsers, which decide for themselves.
  *
  * They are about the broker: of a proxy, `https://`, the certificate is always verified, by the system's authorities
  * and those of `ca`, and none of ours is shown to it.

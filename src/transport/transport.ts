@@ -47,8 +47,6 @@ export interface DialTarget {
   readonly url: URL
   /** As the user gave them; each dialer knows its own. */
   readonly options: DialOptions & {
-    /** All that the client may dial. */
-    readonly urls?: readonly URL[] | undefined
     /** Of MQTT: for streams that keep more than a part of a packet. */
     readonly maximumPacketSize?: number | undefined
   }
