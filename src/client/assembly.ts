@@ -114,6 +114,8 @@ export class Assembly implements EngineClient, PublisherHost {
 
   handleFlushed(driver: Driver): void {
     this.publisher.handleFlushed(driver)
+    // What waited may have been sent, and its answer is awaited.
+    this.dispatcher.handleTurn()
   }
 
   handleStored(upTo: number): void {

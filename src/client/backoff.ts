@@ -33,7 +33,7 @@ export class Backoff {
   #decide: ReconnectFunction | false | undefined
   readonly #runtime: BackoffRuntime
   /** Credentials are asked for anew before each attempt: the next ones may be right. */
-  readonly #freshCredentials: boolean
+  freshCredentials: boolean
   #schedule: ResolvedReconnect
 
   /** The n of the last delay; Infinity once something came that time alone does not heal. */
@@ -53,7 +53,7 @@ export class Backoff {
     this.#decide = isSchedule ? undefined : reconnect
     this.#schedule = isSchedule ? reconnect : DEFAULT_RECONNECT
     this.#runtime = runtime
-    this.#freshCredentials = freshCredentials
+    this.freshCredentials = freshCredentials
   }
 
   /** ms of being connected after which `reset` is due. */
@@ -97,7 +97,7 @@ export class Backoff {
     // Our own Receive Maximum was overstepped: the same messages wait for the next connection.
     if (error.code === 'receive-maximum-exceeded') return true
     if (!(error instanceof RefusedError || error instanceof ProtocolError)) return false
-    if (this.#freshCredentials && OF_CREDENTIALS.has(error.reasonCode)) return false
+    if (this.freshCredentials && OF_CREDENTIALS.has(error.reasonCode)) return false
     return LASTING.has(error.reasonCode)
   }
 

@@ -251,6 +251,23 @@ describe('enhanced authentication, 5', () => {
     await done.promise
   })
 
+  it('a re-authentication keeps its time-out, whatever was answered before', async () => {
+    const world = makeWorld('5', { broker })
+    const client = await world.connected5({
+      authentication: answers(),
+      operationTimeout: 5_000,
+      keepAlive: 0,
+    })
+    await client.subscribe('a')
+    await world.advance(3_000)
+    world.broker.faults.onReceive('auth').withhold()
+    const asking = outcomeOf(client.reauthenticate())
+    await world.advance(4_999)
+    expect(asking.state).toBe('pending')
+    await world.advance(1)
+    expect(asking).toMatchObject({ state: 'rejected', error: { code: 'operation-timeout' } })
+  })
+
   it('a re-authentication that is refused ends the connection and rejects [5 MQTT-4.12.1-2]', async () => {
     let isRight = true
     const world = makeWorld('5', {

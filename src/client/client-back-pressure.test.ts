@@ -139,6 +139,28 @@ describe.each(VERSIONS)('maxPending: 1 in %s (rules 30, 31)', (version) => {
   })
 })
 
+describe.each(VERSIONS)('what is asked while reading is stopped in %s', (version) => {
+  it('is measured from then on: a ping, and a time-out', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected({ maxPending: 1, keepAlive: 0, operationTimeout: 5_000 })
+    const slow = collect(client, 'error')
+    const first = gate()
+    await client.subscribe('a', { qos: 1 }, () => first.promise)
+    for (const text of numbers(3)) say(world, text)
+    await world.advance(60_000)
+    expect(slow).toMatchObject([{ error: { code: 'handler-slow' } }])
+    world.broker.faults.onSend('pingresp').delay(50)
+    const pinging = outcomeOf(client.ping())
+    await world.advance(50)
+    expect(pinging.value).toBe(50)
+    world.broker.faults.onSend('puback').withhold()
+    await world.advance(60_000)
+    const publishing = outcomeOf(client.publish('b', 'x', { qos: 1 }))
+    await world.advance(5_000)
+    expect(publishing).toMatchObject({ state: 'rejected', error: { code: 'operation-timeout' } })
+  })
+})
+
 describe.each(VERSIONS)('the dead-lock in %s (rule 31)', (version) => {
   it('past maxPendingBytes reading stops; after operationTimeout error, and the connection is closed and resumed', async () => {
     const world = makeWorld(version)
@@ -169,6 +191,19 @@ describe.each(VERSIONS)('the dead-lock in %s (rule 31)', (version) => {
     expect(client.state).toBe('connected')
     expect(publishing.state).toBe('resolved')
     expect(world.broker.openExchanges).toEqual([])
+  })
+
+  it('a handler may wait for a message that stands behind much of QoS 0', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected({ maxPending: 1, keepAlive: 0 })
+    const done = gate()
+    await client.subscribe('a', { qos: 1 }, async () => {
+      client.send('b', new Uint8Array(300_000))
+      await client.publish('b', 'x', { qos: 1 }).then(() => done.open(), done.fail)
+    })
+    for (const text of numbers(3)) say(world, text)
+    await world.advance(1_000)
+    await done.promise
   })
 
   it('small messages count with what they take besides', async () => {

@@ -228,6 +228,15 @@ describe.each(VERSIONS)('connect() in %s', (version) => {
     },
   )
 
+  it('does not show what credentials returns', async () => {
+    const world = makeWorld(version)
+    const error = await world
+      .client({ credentials: async () => 'secret' as never })
+      .connect()
+      .catch((reason: unknown) => reason)
+    expect(String(error)).toContain('credentials: expected an object, got a string')
+  })
+
   it('each URL has connectTimeout for itself', async () => {
     const world = makeWorld(version)
     const slow = (signal: AbortSignal): Promise<never> =>

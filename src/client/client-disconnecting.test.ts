@@ -260,6 +260,40 @@ describe.each(VERSIONS)('disconnect() in %s', (version) => {
     expect(world.got('disconnect')).toHaveLength(1)
   })
 
+  it('calls no handler any more while it waits for the network; what came is for the next connection', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable()
+    const { seen, handler } = texts()
+    await client.subscribe('a', { qos: 2 }, handler)
+    world.link.stop()
+    void client.publish('b', new Uint8Array(300_000))
+    await world.settle()
+    const disconnecting = client.disconnect()
+    for (const qos of [0, 1, 2] as const) world.broker.publish({ topic: 'a', payload: String(qos), qos })
+    await world.advance(1_000)
+    expect(seen).toEqual([])
+    world.link.go()
+    await disconnecting
+    await client.connect()
+    await world.settle()
+    expect(seen).toEqual(['1', '2'])
+    expect(world.broker.openExchanges).toEqual([])
+  })
+
+  it('a handler that disconnects is the last, also when something was lent before', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const { seen, handler } = texts()
+    await client.publish('b', new Uint8Array(10), { payload: 'borrowed' })
+    await client.subscribe('a', { qos: 1 }, (message) => {
+      handler(message)
+      if (seen.length === 2) void client.disconnect()
+    })
+    for (const text of ['1', '2', '3', '4']) world.broker.publish({ topic: 'a', payload: text, qos: 1 })
+    await world.settle()
+    expect(seen).toEqual(['1', '2'])
+  })
+
   it('a payload that was lent at QoS 0 is given back when it has left', async () => {
     const world = makeWorld(version)
     const client = await world.connected()

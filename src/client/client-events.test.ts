@@ -230,7 +230,9 @@ describe.each(VERSIONS)('the life of a client in %s', (version) => {
 
   it('a listener of publishFailed that begins anew has the last word', async () => {
     const world = makeWorld(version)
-    const client = await world.connected({ reconnect: { min: 1_000, jitter: false } })
+    const asked: number[] = []
+    const credentials = (attempt: number): undefined => void asked.push(attempt)
+    const client = await world.connected({ credentials, reconnect: { min: 1_000, jitter: false } })
     const states = collect(client, 'state')
     client.on('publishFailed', () => {
       client.destroy()
@@ -244,6 +246,7 @@ describe.each(VERSIONS)('the life of a client in %s', (version) => {
     world.link.go()
     await world.advance(10_000)
     expect(states.map(({ to }) => to)).toEqual(['stopped', 'dialing', 'handshaking', 'connected'])
+    expect(asked).toEqual([1, 1])
     expect(world.broker.connections).toHaveLength(1)
   })
 

@@ -41,7 +41,7 @@ export interface CommonOptions extends DialOptions {
   readonly keepAlive?: number | undefined
   /** ms that a PINGRESP may take, at most half the keep-alive. Default 10,000. */
   readonly pingTimeout?: number | undefined
-  /** ms from dialing to CONNACK, everything in between included; for each URL. Default 30,000. */
+  /** ms from dialing to CONNACK, everything in between included; for each URL, and each version tried. Default 30,000. */
   readonly connectTimeout?: number | undefined
   /** ms that an operation may take, from its last send, while connected. Default 60,000; 0: no limit. */
   readonly operationTimeout?: number | undefined

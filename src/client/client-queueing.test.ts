@@ -253,6 +253,27 @@ describe.each(VERSIONS)('messages that nobody waits for any more in %s', (versio
     expect(lost).toEqual([])
   })
 
+  it('of QoS 2 that fill the window end the connection like others (rule 17)', async () => {
+    const world = makeWorld(version)
+    world.broker.faults.onSend('pubrec').withhold()
+    const client = await world.connectedDurable({
+      operationTimeout: 1_000,
+      maxInflightQos2: 2,
+      reconnect: { min: 1_000, jitter: false },
+    })
+    const lost = collect(client, 'disconnected')
+    for (const topic of ['a', 'b']) client.publish(topic, 'x', { qos: 2 }).catch(() => {})
+    await world.advance(1_000)
+    const waiting = outcomeOf(client.publish('c', 'x', { qos: 1 }))
+    const behind = outcomeOf(client.publish('d', 'x', { qos: 2 }))
+    await world.advance(999)
+    expect([lost.length, behind.state]).toEqual([0, 'pending'])
+    world.broker.faults.clear()
+    await world.advance(10_000)
+    expect(lost).toMatchObject([{ error: { code: 'operation-timeout' } }])
+    expect([waiting.state, behind.state]).toEqual(['resolved', 'resolved'])
+  })
+
   it('are told as lost when the session is (deliverySettled)', async () => {
     const world = makeWorld(version)
     world.broker.faults.onSend('puback').withhold()
@@ -282,4 +303,20 @@ it('a payload that is lent at QoS 0 and has to wait is copied', async () => {
   world.link.go()
   await world.settle()
   expect(new Set(world.got('publish')[0]?.payload)).toEqual(new Set([1]))
+})
+
+it('5: a payload that was lent is not sent any more when its promise has rejected', async () => {
+  const world = makeWorld('5')
+  const client = await world.connected()
+  const payload = new Uint8Array(300_000).fill(1)
+  world.link.stop()
+  const sent = outcomeOf(client.publish('a', payload, { payload: 'borrowed' }))
+  await world.settle()
+  world.broker.disconnectAll(0x8b)
+  await world.settle()
+  expect(sent.state).toBe('rejected')
+  payload.fill(2)
+  world.link.go()
+  await world.advance(500)
+  expect(world.got('publish')).toEqual([])
 })

@@ -391,3 +391,25 @@ describe.each(VERSIONS)('a durable session over two clients in %s', (version) =>
     expect(second.state).toBe('resolved')
   })
 })
+
+describe.each(VERSIONS)('a store that is slow in %s', (version) => {
+  it('takes nothing of the time that the server has to answer (rule 17)', async () => {
+    const world = makeWorld(version)
+    const store = memoryStore()
+    const append = store.append.bind(store)
+    let isSlow = false
+    store.append = (records) =>
+      isSlow
+        ? new Promise((resolve) => void world.runtime.setTimer(() => resolve(append(records)), 6_000))
+        : append(records)
+    world.broker.faults.onSend('puback').delay(4_000)
+    const client = await world.connectedDurable({ store, operationTimeout: 5_000, keepAlive: 0 })
+    await world.settle()
+    isSlow = true
+    const publishing = outcomeOf(client.publish('a', 'x', { qos: 1 }))
+    await world.advance(6_000)
+    expect(world.got('publish')).toHaveLength(1)
+    await world.advance(4_000)
+    expect(publishing.state).toBe('resolved')
+  })
+})

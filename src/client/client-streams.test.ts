@@ -220,6 +220,11 @@ describe.each(VERSIONS)('messages() in %s', (version) => {
     await stream.ready
     await client.unsubscribe(['yes', 'no'])
     expect(next).toMatchObject({ state: 'resolved', value: { done: true } })
+    const early = client.messages(['yes', 'no'])
+    const waiting = outcomeOf(early.next())
+    void client.unsubscribe('yes')
+    await world.settle()
+    expect(waiting).toMatchObject({ state: 'resolved', value: { done: true } })
   })
 
   it('leaves the others of the filter alone', async () => {

@@ -122,7 +122,8 @@ export class Client {
 
   /**
    * Sends DISCONNECT and stops, 3.14. Waits up to `drain` ms for what is owed; the rest rejects with `ClosedError`.
-   * In any state, and as often as wanted.
+   * In any state, and as often as wanted. Besides, the network has 2 s to take what was written, and the server 2 s to
+   * end the stream.
    *
    * @throws UsageError
    */
@@ -289,7 +290,7 @@ export class Client {
     const given = data ?? (await authentication.start())
     const driver = this.#connected('reauthenticate()')
     if (driver.connection.reauthenticates) {
-      const message = 'expected one at a time, the re-authentication before has not ended'
+      const message = 'expected one at a time'
       throw new UsageError('invalid-argument', 'reauthenticate', message)
     }
     const operation = new Operation('reauthenticate', { timeout: this.#parts.options.operationTimeout })
@@ -311,9 +312,11 @@ export class Client {
     this.#parts.engine.opener.maker.setWill(will)
   }
 
-  /** The login of the next CONNECT, in place of the options' and of `credentials`. @throws UsageError */
+  /** The login of the next CONNECT, in place of the options' and of `credentials`; undefined: none. @throws UsageError */
   setLogin(login: Credentials | undefined): void {
-    this.#parts.engine.opener.maker.setLogin(login)
+    const { opener, backoff } = this.#parts.engine
+    opener.maker.setLogin(login)
+    backoff.freshCredentials = false
   }
 
   /** The delay before a reconnect doubles from `min` to `max` ms, in place of a `reconnect` function. @throws UsageError */

@@ -190,8 +190,10 @@ export function resolveWill(will: unknown, version5: Version5): WillMessage | un
  * @param field what goes before `username` and `password` in messages, such as `login.`
  */
 export function resolveLogin(login: unknown, version5: Version5, field = ''): Login {
-  const given = login === undefined ? {} : checkObject(field.slice(0, -1), login)
-  const { username, password } = given
+  // What came is not shown: it may be the password.
+  if (login !== undefined && !isObject(login))
+    throw new UsageError('invalid-option', field.slice(0, -1), `expected an object, got ${kindOf(login)}`)
+  const { username, password } = login ?? {}
   const resolved = {
     username: username === undefined ? undefined : checkText(`${field}username`, username),
     password: password === undefined ? undefined : passwordBytes(`${field}password`, password),

@@ -427,9 +427,8 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     this.#stoppedAt = Infinity
     const error = new ConnectionError(
       'backpressure-deadlock',
-      `handlers have left more than ${this.#options.maxPendingBytes} bytes of messages waiting for ` +
-        `${this.#options.operationTimeout} ms while answers of the server are awaited behind them ` +
-        '(options maxPending, maxPendingBytes)',
+      `more than ${this.#options.maxPendingBytes} bytes of messages have waited for handlers for ` +
+        `${this.#options.operationTimeout} ms, answers of the server behind them (options maxPending, maxPendingBytes)`,
       { phase: 'established' },
     )
     this.#events.emit('error', { error })

@@ -60,8 +60,8 @@ export class Driver implements TransportReceiver, AlarmOwner {
 
   /** Bytes that the network has: their memory is free again. */
   written = 0
-  /** Somebody waits for that: memory of the user's is among them. */
-  isLent = false
+  /** Up to here somebody waits for that: memory of the user's is among them. */
+  lentUpTo = 0
 
   constructor(
     connection: Connection,
@@ -85,7 +85,7 @@ export class Driver implements TransportReceiver, AlarmOwner {
 
   /** The network has not taken all that it was given, or not let go of what was lent. */
   get isBusy(): boolean {
-    return this.#saturated || (this.isLent && this.written < this.connection.output.written)
+    return this.#saturated || this.written < this.lentUpTo
   }
 
   get reading(): boolean {
@@ -117,10 +117,11 @@ export class Driver implements TransportReceiver, AlarmOwner {
 
   /** What fits into the buffers of the system is written there whether or not the peer lives. */
   handleWritten(total: number): void {
+    const isLent = this.written < this.lentUpTo
     this.written = total
     this.connection.handleWritten(total)
     if (this.#saturated) this.connection.handleProgress(this.#runtime.now())
-    if (this.isLent) this.#owner.handleFlushed(this)
+    if (isLent) this.#owner.handleFlushed(this)
   }
 
   handleDrain(): void {
@@ -253,8 +254,9 @@ export class Driver implements TransportReceiver, AlarmOwner {
       this.#alarm.cancel()
       this.#alarm.set(this.#destroyAt)
     }
-    // Behind what the network does not take at present nothing could be written any more.
-    if (this.#isEnding || this.connection.output.pending > 0) return
+    // In order, DISCONNECT has to leave. Else what is lost is lost: its callers have been told.
+    const isOrderly = this.#closed?.error === undefined && this.written >= this.lentUpTo
+    if (this.#isEnding || (isOrderly && this.connection.output.pending > 0)) return
     this.#isEnding = true
     this.#transport.end()
   }

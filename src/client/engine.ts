@@ -22,7 +22,6 @@ import { CLOSE_TIMEOUT, type Driver } from './driver.ts'
 import type { ClientState, ConnectResult, Events } from './events.ts'
 import type { EngineClient } from './engine-client.ts'
 import { Leaving } from './leaving.ts'
-import { Lifecycle, type LifecycleOwner } from './lifecycle.ts'
 import { Opener, type OpenerHost } from './opener.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { PoolResources } from './pool-resources.ts'
@@ -30,7 +29,7 @@ import { ProcessHold } from './process-hold.ts'
 import { type KeeperHost, SessionKeeper } from './session-keeper.ts'
 import type { Statistics } from './statistics.ts'
 
-export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
+export class Engine implements OpenerHost, KeeperHost {
   readonly options: ResolvedOptions
   readonly resources: PoolResources
   readonly opener: Opener
@@ -38,12 +37,12 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
   readonly #client: EngineClient
   readonly #events: Events
   readonly #statistics: Statistics
-  readonly #lifecycle: Lifecycle
   readonly #keeper: SessionKeeper
   /** Back-off, attempt time-out and drain: never two at once. */
   readonly #appointment: Appointment
   readonly hold: ProcessHold
 
+  state: ClientState = 'stopped'
   /** The driver of the connection that stands. */
   driver: Driver | undefined = undefined
   /** The same while the state is `connected`: what is published goes there. */
@@ -78,14 +77,9 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     this.resources = parts.resources
     this.opener = new Opener(options, parts.resources, parts.events, this)
     this.backoff = new Backoff(options.reconnect, runtime, options.credentials !== undefined)
-    this.#lifecycle = new Lifecycle(this)
     this.#appointment = new Appointment(alarms)
     this.hold = new ProcessHold(alarms)
     this.#keeper = new SessionKeeper(options, givenClientId, runtime, this)
-  }
-
-  get state(): ClientState {
-    return this.#lifecycle.state
   }
 
   get session(): Session {
@@ -149,7 +143,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     this.#leaving = leaving
     this.closedError = disconnected()
     this.#wasConnected = this.state === 'connected'
-    this.#lifecycle.move('disconnecting')
+    this.#move('disconnecting')
     this.#attempt?.abort(this.closedError)
     if (this.driver === undefined) this.#finish()
     else if (drain > 0 && !leaving.isReady(this.driver))
@@ -191,6 +185,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     if (!isCurrent && event.type !== 'operation') return
     if (event.type === 'connected') this.#handleConnected(event, driver)
     else if (event.type !== 'closed') {
+      if (this.#leaving?.keepsOut(event, driver)) return
       if (event.type === 'sessionLost') this.#keeper.session = driver.connection.session
       this.#client.handleEvent(event, driver)
     } else if (attempt === undefined) this.#handleClosed(event, driver)
@@ -205,7 +200,6 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
   handleFlushed(driver: Driver): void {
     if (driver !== this.driver) return
     this.#client.handleFlushed(driver)
-    // In a turn of its own.
     if (this.#isReadyToLeave()) driver.touched()
   }
 
@@ -217,15 +211,15 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
   // What the opener asks and tells.
 
   handleDialing(attempt: Attempt): void {
-    this.#lifecycle.move('dialing')
+    this.#move('dialing')
     this.#appointment.set(this.now + this.options.connectTimeout, () => attempt.handleTimeout())
   }
 
   handleHandshaking(): void {
-    this.#lifecycle.move('handshaking')
+    this.#move('handshaking')
   }
 
-  // What the keeper of the session and the life cycle tell.
+  // What the keeper of the session tells.
 
   handleFailed(deliveries: readonly Delivery[]): void {
     this.#client.handleFailed(deliveries)
@@ -245,13 +239,16 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     driver.touched()
   }
 
-  handleState(from: ClientState, to: ClientState): void {
+  // In the order in which they are called.
+
+  #move(to: ClientState): void {
+    const from = this.state
+    if (from === to) return
+    this.state = to
     this.connected = to === 'connected' ? this.driver : undefined
     this.hold.update(to)
     this.#events.emit('state', { from, to })
   }
-
-  // In the order in which they are called.
 
   #begin(): void {
     this.closedError = undefined
@@ -268,7 +265,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     const attempt = new Attempt(this.opener)
     this.#attempt = attempt
     this.attempts += 1
-    this.#lifecycle.move('dialing')
+    this.#move('dialing')
     this.#keeper
       .open()
       .then(() => (this.#attempt === attempt ? attempt.run() : undefined))
@@ -289,7 +286,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     const { protocolVersion } = settings
     this.#result = { sessionPresent, reasonCode, settings, protocolVersion, adopted }
     attempt?.handleOpened()
-    this.#lifecycle.move('connected')
+    this.#move('connected')
     // Listeners may have ended it.
     if (this.connected === undefined) return
     this.#client.handleConnected(event, driver)
@@ -322,7 +319,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     if (this.#everConnected) return this.#giveUp(error)
     void this.#keeper.close()
     this.#rejectConnecting(error)
-    this.#lifecycle.move('stopped')
+    this.#move('stopped')
   }
 
   #handleClosed(event: Closed, driver: Driver): void {
@@ -332,14 +329,14 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     this.driver = this.connected = undefined
     const cause = error ?? this.closedError ?? disconnected()
     this.#client.handleGone(driver, cause)
-    if (this.#leaving !== undefined || this.state === 'stopped') return
+    if (ends !== this.#ends || this.#leaving !== undefined) return
     this.attempts = 0
     if (driver.now - this.#connectedAt >= this.backoff.resetAfter) this.backoff.reset()
     const delay = this.backoff.next(cause, 1)
     if (ends !== this.#ends) return
     const willReconnect = delay !== 'stop'
     if (willReconnect) this.#wait(delay)
-    else this.#lifecycle.move('stopped')
+    else this.#move('stopped')
     this.#events.emit('disconnected', {
       error,
       reason: packet,
@@ -352,7 +349,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
 
   #wait(delay: number): void {
     this.#appointment.set(this.now + delay, () => this.#startAttempt())
-    this.#lifecycle.move('waiting')
+    this.#move('waiting')
   }
 
   #giveUp(error: unknown): void {
@@ -370,7 +367,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     attempt?.abort(reason)
     this.#appointment.clear()
     void this.#keeper.close()
-    this.#lifecycle.move('stopped')
+    this.#move('stopped')
   }
 
   #isReadyToLeave(): boolean {
@@ -398,7 +395,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     const ended = (): void => {
       if (this.#leaving !== leaving) return
       this.#leaving = undefined
-      this.#lifecycle.move('stopped')
+      this.#move('stopped')
       const wasConnected = this.#wasConnected
       this.#wasConnected = false
       if (wasConnected) this.#tellDisconnected(undefined)
@@ -425,7 +422,7 @@ export class Engine implements OpenerHost, KeeperHost, LifecycleOwner {
     if (driver !== undefined) this.#client.handleGone(driver, closed)
     this.#rejectConnecting(closed)
     void this.#settle(closed, this.#keeper.isKept)
-    this.#lifecycle.move('stopped')
+    this.#move('stopped')
     if (wasConnected) this.#tellDisconnected(closed)
     this.#events.emit('closed', { error: cause })
     leaving?.ended.resolve()

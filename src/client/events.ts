@@ -71,6 +71,20 @@ export interface ClientEvents {
   error: { readonly error: MqttError; readonly message?: Message | undefined }
 }
 
+/**
+ * Where a client is in its life, and what may follow.
+ *
+ * | state | | next |
+ * |---|---|---|
+ * | `stopped` | nothing is wanted: the beginning, and after `disconnect()`, `destroy()` or giving up | `dialing` |
+ * | `waiting` | an attempt failed or a connection was lost; the back-off says when the next one comes | `dialing` |
+ * | `dialing` | an attempt is under way: names, sockets, TLS | `handshaking`, `waiting` |
+ * | `handshaking` | the stream stands, CONNECT is sent | `connected`, `dialing` (another URL), `waiting` |
+ * | `connected` | CONNACK has accepted | `waiting` |
+ * | `disconnecting` | `disconnect()` waits, then DISCONNECT is on its way | |
+ *
+ * Each may end in `stopped`, and all but that in `disconnecting`.
+ */
 export type ClientState = 'stopped' | 'waiting' | 'dialing' | 'handshaking' | 'connected' | 'disconnecting'
 
 /** The last resort for errors: the runtime. */

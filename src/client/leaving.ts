@@ -6,6 +6,7 @@
  * Behind what the network does not take, DISCONNECT would not leave any more: the server would publish the will.
  */
 
+import type { ConnectionEvent } from '../core/connection/events.ts'
 import type { DisconnectPacket } from '../core/packets/types.ts'
 import { createDeferred, type Deferred } from './deferred.ts'
 import type { Driver } from './driver.ts'
@@ -27,6 +28,13 @@ export class Leaving {
   isReady(driver: Driver): boolean {
     if (driver.isBusy || driver.connection.output.pending > 0) return false
     return this.#isLast || this.#client.isIdle
+  }
+
+  /** A message that comes behind the call is for the next connection. Whether it is one. */
+  keepsOut(event: ConnectionEvent, { connection }: Driver): boolean {
+    if (!this.#isLast || event.type !== 'publish') return false
+    if (event.qos === 2) connection.session.received.giveBack(event.packetId, event.place)
+    return true
   }
 
   /** Says DISCONNECT. False: the network is waited for first, once. */

@@ -149,14 +149,22 @@ export const methods =
   (field, value) =>
     checkMethods(field, value, names)
 
+/** What options are when they are not set, and their rules. */
+type Rules = Readonly<Record<string, readonly [unset: unknown, rule: Rule<unknown>]>>
+
+export function defaultsOf<Table extends Rules>(rules: Table): Readonly<Record<keyof Table, unknown>> {
+  const unset = Object.entries(rules).map(([name, [value]]) => [name, value])
+  return Object.fromEntries(unset) as Record<keyof Table, unknown>
+}
+
 /** All values that there are rules for. */
-export function checkAll<Rules extends Readonly<Record<string, Rule<unknown>>>>(
-  rules: Rules,
-  given: Readonly<Record<keyof Rules, unknown>>,
-): { [Name in keyof Rules]: ReturnType<Rules[Name]> } {
+export function checkAll<Table extends Rules>(
+  rules: Table,
+  given: Readonly<Record<keyof Table, unknown>>,
+): { [Name in keyof Table]: ReturnType<Table[Name][1]> } {
   const checked: Record<string, unknown> = {}
-  for (const name in rules) checked[name] = rules[name]?.(name, given[name])
-  return checked as { [Name in keyof Rules]: ReturnType<Rules[Name]> }
+  for (const name in rules) checked[name] = rules[name]?.[1](name, given[name])
+  return checked as { [Name in keyof Table]: ReturnType<Table[Name][1]> }
 }
 
 /** QoS, or another field of 0, 1 or 2. */

@@ -368,7 +368,6 @@ describe('each option', () => {
   test.each(rows)('$option has its default, also when it is undefined', ({ option, unset, version }) => {
     expect(resolve({ protocolVersion: version })[option]).toEqual(unset)
     expect(resolve({ protocolVersion: version, [option]: undefined })[option]).toEqual(unset)
-    if (unset !== undefined && option in DEFAULTS) expect(DEFAULTS).toHaveProperty(option, unset)
   })
 
   test.each(rows)('$option takes good values', ({ option, good, version }) => {
@@ -391,7 +390,8 @@ describe('each option', () => {
     const tested = new Set<string>(rows.map(({ option }) => option))
     // Those with tests of their own below.
     for (const option of ['cleanSession']) tested.add(option)
-    expect(Object.keys(DEFAULTS).filter((option) => !tested.has(option))).toEqual([])
+    const withDefault = Object.entries(DEFAULTS).filter(([, unset]) => unset !== undefined)
+    expect(withDefault.map(([option]) => option).filter((option) => !tested.has(option))).toEqual([])
   })
 })
 
@@ -454,7 +454,7 @@ describe('options as a whole', () => {
 
   test('are listed when a name resembles none of them', () => {
     const { message } = refusal(() => resolve({ quiteSomethingElse: 1 }))
-    expect(message).toMatch(/^quiteSomethingElse: unknown option; expected one of clientId, .*keepAlive, /)
+    expect(message).toMatch(/^quiteSomethingElse: unknown option; expected one of .*clientId, .*keepAlive, /)
   })
 
   test('unknown names are refused even when they are undefined, and at prototypes’ names', () => {

@@ -46,6 +46,7 @@ import {
   checkProperties,
   checkText,
   checkWhole,
+  defaultsOf,
   delay,
   FOUR_BYTES,
   methods,
@@ -113,57 +114,8 @@ export interface ResolvedOptions extends DialOptions {
   readonly dial: Dial | undefined
 }
 
-/** What an option is when it is not set; the parts of `reconnect` and `queue` are in connect-options.ts. */
-export const DEFAULTS = {
-  protocolVersion: '3.1.1',
-  cleanSession: true,
-  cleanStart: true,
-  sessionExpiryInterval: 0,
-  onUnknownSession: 'adopt',
-  keepAlive: 60,
-  pingTimeout: 10_000,
-  connectTimeout: 30_000,
-  operationTimeout: 60_000,
-  retryInitialConnect: false,
-  resubscribe: 'session-lost',
-  onSessionLost: 'resend',
-  poisonLimit: 5,
-  receiveMaximum: 65_535,
-  topicAliasMaximum: 0,
-  topicAliases: 'off',
-  maximumPacketSize: 16_777_216,
-  maxInflight: 65_519,
-  maxPending: 1_000,
-  maxPendingBytes: 16_777_216,
-  onHandlerError: 'acknowledge',
-  handlerTimeout: 0,
-  unmatchedTimeout: 5_000,
-  maxFiltersPerSubscribe: 65_535,
-} as const
-
 /** Every name that there is, so that all others can be refused. */
 type OptionName = keyof Options311 | keyof Options5
-
-const UNSET: Record<Exclude<OptionName, keyof typeof DEFAULTS>, undefined> = {
-  clientId: undefined,
-  username: undefined,
-  password: undefined,
-  credentials: undefined,
-  authentication: undefined,
-  will: undefined,
-  properties: undefined,
-  reconnect: undefined,
-  queue: undefined,
-  store: undefined,
-  maxInflightQos2: undefined,
-  tls: undefined,
-  socket: undefined,
-  lookup: undefined,
-  websocket: undefined,
-  proxy: undefined,
-  runtime: undefined,
-  dial: undefined,
-}
 
 /** Names that users of other clients try, and what they are here. */
 const MEANT: Readonly<Record<string, string>> = {
@@ -185,7 +137,6 @@ const MEANT: Readonly<Record<string, string>> = {
   wsOptions: 'websocket',
 }
 
-const ALL: Given = { ...UNSET, ...DEFAULTS }
 /** The options that 3.1.1 has no words for. */
 const ONLY_IN_5 = [
   'cleanStart',
@@ -217,37 +168,65 @@ const LIMITS = [
 type Given = Readonly<Record<OptionName, unknown>>
 type Limits = Readonly<Record<(typeof LIMITS)[number], number>>
 
-/** What each of these options may be; the others depend on the version, or on each other. */
+/**
+ * What each of these options is when it is not set, and what it may be; the others depend on the version, or on each
+ * other. The parts of `reconnect` and `queue` are in connect-options.ts.
+ */
 const RULES = {
-  protocolVersion: oneOf<VersionChoice>('3.1.1', '5', 'auto'),
-  onUnknownSession: oneOf<OnUnknownSession>('adopt', 'close'),
-  keepAlive: whole(0, TWO_BYTES),
-  pingTimeout: delay(1),
-  connectTimeout: delay(1),
-  operationTimeout: delay(0),
-  retryInitialConnect: checkBoolean,
-  resubscribe: oneOf<Resubscribe>('never', 'session-lost', 'always'),
-  onSessionLost: oneOf<OnSessionLost>('resend', 'fail'),
-  poisonLimit: whole(0, FOUR_BYTES),
-  store: methods<SessionStore>('open', 'append', 'replace', 'close'),
-  receiveMaximum: whole(1, TWO_BYTES),
-  topicAliasMaximum: whole(0, TWO_BYTES),
-  topicAliases: oneOf<TopicAliases>('off', 'auto', 'manual'),
-  maximumPacketSize: whole(1, FOUR_BYTES),
-  maxInflight: whole(1, MAX_INFLIGHT),
-  maxPending: whole(1, Infinity),
-  maxPendingBytes: whole(0, Infinity),
-  onHandlerError: oneOf<OnHandlerError>('acknowledge', 'reconnect', 'stop'),
-  handlerTimeout: delay(0),
-  unmatchedTimeout: delay(0),
-  maxFiltersPerSubscribe: whole(1, Infinity),
+  protocolVersion: ['3.1.1', oneOf<VersionChoice>('3.1.1', '5', 'auto')],
+  onUnknownSession: ['adopt', oneOf<OnUnknownSession>('adopt', 'close')],
+  keepAlive: [60, whole(0, TWO_BYTES)],
+  pingTimeout: [10_000, delay(1)],
+  connectTimeout: [30_000, delay(1)],
+  operationTimeout: [60_000, delay(0)],
+  retryInitialConnect: [false, checkBoolean],
+  resubscribe: ['session-lost', oneOf<Resubscribe>('never', 'session-lost', 'always')],
+  onSessionLost: ['resend', oneOf<OnSessionLost>('resend', 'fail')],
+  poisonLimit: [5, whole(0, FOUR_BYTES)],
+  store: [undefined, methods<SessionStore>('open', 'append', 'replace', 'close')],
+  receiveMaximum: [65_535, whole(1, TWO_BYTES)],
+  topicAliasMaximum: [0, whole(0, TWO_BYTES)],
+  topicAliases: ['off', oneOf<TopicAliases>('off', 'auto', 'manual')],
+  maximumPacketSize: [16_777_216, whole(1, FOUR_BYTES)],
+  maxInflight: [MAX_INFLIGHT, whole(1, MAX_INFLIGHT)],
+  maxPending: [1_000, whole(1, Infinity)],
+  maxPendingBytes: [16_777_216, whole(0, Infinity)],
+  onHandlerError: ['acknowledge', oneOf<OnHandlerError>('acknowledge', 'reconnect', 'stop')],
+  handlerTimeout: [0, delay(0)],
+  unmatchedTimeout: [5_000, delay(0)],
+  maxFiltersPerSubscribe: [65_535, whole(1, Infinity)],
 } as const
 
 /** Of a client and of a pool. */
 const PLATFORM_RULES = {
-  runtime: methods<Runtime>('now', 'wallTime', 'random', 'setTimer', 'defer', 'report'),
-  dial: optionalFunction<Dial>,
+  runtime: [undefined, methods<Runtime>('now', 'wallTime', 'random', 'setTimer', 'defer', 'report')],
+  dial: [undefined, optionalFunction<Dial>],
 } as const
+
+/** What the others are when they are not set. */
+const UNSET: Record<Exclude<OptionName, keyof typeof RULES | keyof typeof PLATFORM_RULES>, unknown> = {
+  cleanSession: true,
+  cleanStart: true,
+  sessionExpiryInterval: 0,
+  clientId: undefined,
+  username: undefined,
+  password: undefined,
+  credentials: undefined,
+  authentication: undefined,
+  will: undefined,
+  properties: undefined,
+  reconnect: undefined,
+  queue: undefined,
+  maxInflightQos2: undefined,
+  tls: undefined,
+  socket: undefined,
+  lookup: undefined,
+  websocket: undefined,
+  proxy: undefined,
+}
+
+export const DEFAULTS: Given = { ...UNSET, ...defaultsOf(RULES), ...defaultsOf(PLATFORM_RULES) }
+
 const LETTERS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const CLIENT_ID_LENGTH = 22
 
@@ -269,7 +248,7 @@ export function resolveOptions(
   options: ClientOptions | undefined,
   random: () => number,
 ): ResolvedOptions {
-  const given = withDefaults('', options, ALL, MEANT)
+  const given = withDefaults('', options, DEFAULTS, MEANT)
   const checked = checkAll(RULES, given)
   const { protocolVersion } = checked
   const version5 = protocolVersion === '3.1.1' ? 'no' : protocolVersion === '5' ? 'yes' : 'auto'
@@ -393,14 +372,6 @@ function randomClientId(random: () => number): string {
   return id
 }
 
-const POOL_DEFAULTS = {
-  maxAttempts: 100,
-  attemptsPerSecond: 100,
-  dnsTtl: 30_000,
-  runtime: undefined,
-  dial: undefined,
-} as const
-
 export interface ResolvedPoolOptions {
   readonly maxAttempts: number
   readonly attemptsPerSecond: number
@@ -411,11 +382,11 @@ export interface ResolvedPoolOptions {
 
 const POOL_RULES = {
   ...PLATFORM_RULES,
-  maxAttempts: whole(1, Infinity),
-  attemptsPerSecond: whole(1, Infinity),
-  dnsTtl: delay(0),
+  maxAttempts: [100, whole(1, Infinity)],
+  attemptsPerSecond: [100, whole(1, Infinity)],
+  dnsTtl: [30_000, delay(0)],
 } as const
 
 export function resolvePoolOptions(options: PoolOptions | undefined): ResolvedPoolOptions {
-  return Object.freeze(checkAll(POOL_RULES, withDefaults('', options, POOL_DEFAULTS)))
+  return Object.freeze(checkAll(POOL_RULES, withDefaults('', options, defaultsOf(POOL_RULES))))
 }

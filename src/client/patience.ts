@@ -107,7 +107,7 @@ export class Patience implements AlarmOwner {
   #checkStream(route: Route, due: number, now: number): void {
     if (now < due) return this.#alarm.set(due)
     this.#full.set(route, Infinity)
-    const text = `nobody reads the messages of "${route.filter}": ${route.running} wait, and no others are read`
+    const text = `nobody reads the messages of "${route.filter}"`
     this.#events.emit('error', { error: new MqttError('unread-messages', text) })
   }
 }

@@ -287,7 +287,7 @@ export class Publisher {
     if (driver === undefined) return this.handedOver(topic)
     const { written } = driver.connection.output
     if (driver.written >= written) return Promise.resolve(HANDED_OVER)
-    driver.isLent = true
+    driver.lentUpTo = written
     return this.#written.promise(written, topic)
   }
 

@@ -166,7 +166,7 @@ export class SessionKeeper {
 function takenOver({ name }: Delivery): ClosedError {
   return new ClosedError(
     'outcome-unknown',
-    `another client has had the store of the message to "${name.text}" meanwhile; it may have sent it, or may still`,
+    `another client has had the store of the message to "${name.text}" meanwhile, and may send it`,
     true,
   )
 }

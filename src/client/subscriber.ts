@@ -119,6 +119,7 @@ export class Subscriber {
       this.#release(holding)
       throw refusal
     }
+    if (holding.held === 0) this.#endHolding(holding)
     return this.#subscription(holding, (filter) => answers.get(filter)?.reasonCode ?? 0x80)
   }
 
@@ -167,9 +168,7 @@ export class Subscriber {
       for (const route of this.#subscriptions.routesOf(filter)) this.#removeRoute(route)
       for (const holding of this.#holders?.get(filter) ?? []) {
         holding.held -= 1
-        if (holding.held > 0) continue
-        holding.unlisten()
-        holding.stream?.end()
+        if (holding.held === 0) this.#endHolding(holding)
       }
       this.#holders?.delete(filter)
       this.#subscriptions.forget(filter)
@@ -317,6 +316,12 @@ export class Subscriber {
     holding.released = true
     holding.unlisten()
     return holding.filters.filter((filter) => this.#releaseFilter(holding, filter))
+  }
+
+  /** Nothing is left of it. */
+  #endHolding(holding: Holding): void {
+    holding.unlisten()
+    holding.stream?.end()
   }
 
   #releaseFilter(holding: Holding, filter: string): boolean {

@@ -280,8 +280,7 @@ class DatabaseStore implements SessionStore {
 /** What is asked for in a transaction; `refuse` undoes all of it. */
 type Work = (batches: IDBObjectStore, owners: IDBObjectStore, refuse: (error: unknown) => void) => void
 
-const NO_DATABASE =
-  'there is no IndexedDB here, as in some private windows and frames; memoryStore() keeps a session with the page'
+const NO_DATABASE = 'there is no IndexedDB here; memoryStore() lives as long as the page'
 const TOO_SLOW = `the browser did not do it within ${TIME_LIMIT / 1000} s; other code may hold the database`
 const ADVICE: Readonly<Record<string, string>> = {
   QuotaExceededError: '. The site may store no more until some of its data is deleted.',

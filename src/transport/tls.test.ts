@@ -117,6 +117,8 @@ describe('a certificate of the server', () => {
     const options = { ca: authority.cert, checkServerIdentity: (host: string) => void names.push(host) }
     await talk(new Dialer(), port, options)
     expect(names).toEqual(['localhost'])
+    // As with `tls.connect`, all but an error will do.
+    await talk(new Dialer(), port, { ca: authority.cert, checkServerIdentity: () => null as never })
     const refusing = { ca: authority.cert, checkServerIdentity: () => new Error('the wrong fingerprint') }
     expect((await refusal(port, refusing)).message).toContain('the wrong fingerprint')
   })

@@ -164,7 +164,8 @@ function identityError(
 ): Error | undefined {
   try {
     const answer: unknown = check(host, certificate)
-    if (answer === undefined || answer instanceof Error) return answer
+    if (!answer) return undefined
+    if (answer instanceof Error) return answer
     // A promise would come too late, and may reject.
     Promise.resolve(answer).catch(() => {})
     return new Error('tls.checkServerIdentity returned neither an Error nor undefined')

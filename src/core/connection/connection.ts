@@ -101,6 +101,7 @@ export class Connection {
     this.#heard = true
     if (foreign !== undefined) return this.#fail(foreign)
     this.#source.push(chunk, kept)
+    if (!this.#reading) this.#source.keepRest()
   }
 
   /** The network has let go of `total` bytes of ours, counted from the beginning: their memory is written again. */
@@ -118,6 +119,7 @@ export class Connection {
   handleStored(upTo: number, now: number): void {
     if (this.#state === 'closed') return
     this.#now = now
+    this.publishing?.pump(now)
     this.#durable.handleStored(upTo)
   }
 
@@ -134,7 +136,7 @@ export class Connection {
   handleTimeout(now: number): void {
     this.#now = now
     if (this.#state === 'closed' || !this.#reading) return this.#ping(now)
-    const expected = now - this.#deadlines.stopped
+    const expected = this.#deadlines.expected(now)
     if (this.#deadlines.silence <= now) return this.#fail(silentError(this.#asking.keepAlive.timeout))
     if (this.#deadlines.operation <= expected)
       for (const operation of this.#asking.overdue(expected)) this.#events.push(operation)
@@ -285,9 +287,8 @@ export class Connection {
   abort(error: MqttError, reasonCode: number, now: number): void {
     if (this.#state === 'closed') return
     this.#now = now
-    if (this.#codec.hasProperties && this.#state === 'connected') {
+    if (this.#codec.hasProperties && this.#state === 'connected')
       this.#writeDisconnect({ type: 'disconnect', reasonCode, properties: undefined })
-    }
     this.#close(error, undefined)
   }
 

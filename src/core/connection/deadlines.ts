@@ -14,12 +14,17 @@ export class Deadlines {
 
   /** ms during which nothing could be expected of the server, because we did not read: the last three stood still. */
   stopped = 0
-  #stoppedAt = 0
+  #stoppedAt: number = Infinity
 
   /** We stopped reading, or begin again. */
   handleReading(reading: boolean, now: number): void {
     if (reading) this.stopped += now - this.#stoppedAt
-    else this.#stoppedAt = now
+    this.#stoppedAt = reading ? Infinity : now
+  }
+
+  /** The time as it passes for the last three, and for what is sent now. */
+  expected(now: number): number {
+    return Math.min(now, this.#stoppedAt) - this.stopped
   }
 
   get earliest(): number {

@@ -20,8 +20,7 @@ export function lostError(cause: unknown, accepted: boolean, heard: boolean): Mq
       : `the connection was lost: ${textOf(cause)}`
   const message = heard
     ? what
-    : `${what}; is the port one for what the URL says (mqtt: plain, mqtts: TLS, ws: and wss: WebSocket)? ` +
-      "Else the server's log says why"
+    : `${what}; is the port one for what the URL says? Else the server's log says why`
   return new ConnectionError('connection-lost', message, {
     phase: accepted ? 'established' : 'connack',
     cause,

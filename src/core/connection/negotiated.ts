@@ -32,6 +32,9 @@ export interface NegotiatedSettings {
   readonly properties: Properties | undefined
 }
 
+/** The largest packet that the protocol allows: 256 MiB and a fixed header. */
+export const LARGEST_PACKET = 268_435_460
+
 /** 5: 3.2.2.3; what is absent has the default of the specification. */
 export function negotiate(connect: ConnectPacket, connack: ConnackPacket): NegotiatedSettings {
   const answer = connack.properties ?? {}
@@ -49,7 +52,7 @@ export function negotiate(connect: ConnectPacket, connack: ConnackPacket): Negot
     sessionExpiryInterval: expiry === 0xffffffff ? Infinity : expiry,
     receiveMaximum: answer.receiveMaximum ?? 65_535,
     maximumQoS: answer.maximumQoS ?? 2,
-    maximumPacketSize: answer.maximumPacketSize ?? 268_435_460,
+    maximumPacketSize: Math.min(answer.maximumPacketSize ?? LARGEST_PACKET, LARGEST_PACKET),
     topicAliasMaximum: answer.topicAliasMaximum ?? 0,
     retainAvailable: answer.retainAvailable ?? true,
     wildcardSubscriptionAvailable: answer.wildcardSubscriptionAvailable ?? true,

@@ -24,17 +24,10 @@ export function connackFault(
     // [5 MQTT-4.12.0-5]
     return violation('CONNACK names another Authentication Method than CONNECT')
   }
-  if (
-    properties !== undefined &&
-    connect.clientId !== '' &&
-    properties.assignedClientIdentifier !== undefined
-  ) {
+  const isAssigned = properties?.assignedClientIdentifier !== undefined
+  if (hasProperties && isAssigned !== (connect.clientId === '')) {
     // [5 MQTT-3.2.2-16]
-    return violation('CONNACK assigns a client identifier although CONNECT had one')
-  }
-  if (hasProperties && connect.clientId === '' && properties?.assignedClientIdentifier === undefined) {
-    // [5 MQTT-3.2.2-16]
-    return violation('CONNACK assigns no client identifier to an empty one')
+    return violation(`CONNACK assigns ${isAssigned ? 'a' : 'no'} client identifier to "${connect.clientId}"`)
   }
   if (sessionPresent && connect.cleanStart) {
     // [3.1.1 MQTT-3.2.2-1] [5 MQTT-3.2.2-2]

@@ -102,14 +102,10 @@ export class Operations {
   /** The operation that an answer belongs to, undefined when none has its id. @throws ProtocolError */
   answer(kind: OperationKind, packetId: number, answers: number): Operation | undefined {
     const operation = this.#open?.get(packetId)
-    if (operation === undefined) {
-      if (this.#ids.get(packetId) === undefined) return undefined
-      throw violation(`the answer to a ${kind} came for the packet identifier ${packetId} of a PUBLISH`)
-    }
-    if (operation.kind !== kind) {
-      throw violation(
-        `the answer to a ${kind} came for the packet identifier ${packetId} of a ${operation.kind}`,
-      )
+    if (operation === undefined && this.#ids.get(packetId) === undefined) return undefined
+    if (operation?.kind !== kind) {
+      const asked = operation?.kind ?? 'publish'
+      throw violation(`the answer to a ${kind} came for the packet identifier ${packetId} of a ${asked}`)
     }
     if (answers !== operation.answers) {
       throw violation(`the answer to a ${kind} has ${answers} reason codes, expected ${operation.answers}`)

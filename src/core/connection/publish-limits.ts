@@ -5,14 +5,12 @@ import { RefusedError } from '../errors.ts'
 import type { Codec } from '../packets/codec.ts'
 import { publishLength, publishPropertiesSize } from '../packets/publish.ts'
 import type { OutgoingPublish } from '../session/deliveries.ts'
-import type { NegotiatedSettings } from './negotiated.ts'
-
-/** The largest packet that the protocol allows: 256 MiB and a fixed header. */
-const LARGEST_PACKET = 268_435_460
+import { LARGEST_PACKET, type NegotiatedSettings } from './negotiated.ts'
 
 export class PublishLimits {
   /** Whether anything may be refused. */
   readonly exist: boolean
+  readonly #aliases: boolean
   readonly #hasProperties: boolean
   readonly #settings: NegotiatedSettings
 
@@ -20,17 +18,18 @@ export class PublishLimits {
   constructor({ hasProperties }: Codec, settings: NegotiatedSettings, aliases: boolean) {
     const { maximumQoS, retainAvailable, maximumPacketSize } = settings
     this.exist = maximumQoS < 2 || !retainAvailable || maximumPacketSize < LARGEST_PACKET || aliases
+    this.#aliases = aliases
     this.#hasProperties = hasProperties
     this.#settings = settings
   }
 
-  /** Why the server would refuse this message, if it would. */
-  refusal(message: OutgoingPublish): RefusedError | undefined {
+  /** Why the server would refuse this message, if it would. @param again it is sent by its topic, without an alias */
+  refusal(message: OutgoingPublish, again = false): RefusedError | undefined {
     if (!this.exist) return undefined
     const { properties, qos, retain } = message
     const { maximumQoS, retainAvailable, maximumPacketSize, topicAliasMaximum } = this.#settings
     const alias = properties?.topicAlias ?? 0
-    if (alias > topicAliasMaximum && this.#hasProperties) {
+    if (alias > topicAliasMaximum && this.#hasProperties && this.#aliases && !again) {
       return refused(0x94, `the topic alias ${alias}; its Topic Alias Maximum is ${topicAliasMaximum}`)
     }
     if (qos > maximumQoS) return refused(0x9b, `QoS ${qos}; its Maximum QoS is ${maximumQoS}`)

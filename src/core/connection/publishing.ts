@@ -60,7 +60,6 @@ export class Publishing {
   /** Nothing is recorded, refused or rewritten. */
   readonly #isDirect: boolean
 
-  readonly #window: number
   #quota = 0
   #acknowledged = false
   /** Deliveries of this session that this connection has not sent yet. */
@@ -91,7 +90,7 @@ export class Publishing {
     this.#options = options
     this.#events = events
     const { settings } = parts
-    this.#window = this.#quota = Math.min(settings.receiveMaximum, options.maxInflight)
+    this.#quota = Math.min(settings.receiveMaximum, options.maxInflight)
     const aliases = options.topicAliases !== 'off' && settings.topicAliasMaximum > 0
     this.#limits = new PublishLimits(parts.codec, settings, aliases || options.topicAliases === 'manual')
     this.#aliases = aliases ? new OutboundAliases(settings.topicAliasMaximum) : undefined
@@ -157,7 +156,7 @@ export class Publishing {
     delivery.attempts = 1
     delivery.owner = owner
     delivery.timeout = timeout
-    const sentAt = now - this.#deadlines.stopped
+    const sentAt = this.#deadlines.expected(now)
     delivery.sentAt = sentAt
     if (timeout > 0) this.#deadlines.delivery = Math.min(this.#deadlines.delivery, sentAt + timeout)
     const flags = (qos << 1) | (retain ? RETAIN_FLAG : 0)
@@ -281,7 +280,7 @@ export class Publishing {
     if (this.#deadlines.stuck > now) return undefined
     return new ConnectionError(
       'operation-timeout',
-      `all ${this.#window} messages that the server accepts at once wait, and nothing moves`,
+      'all messages that may be open at once wait, and nothing moves',
       { phase: 'established', outcome: 'pending' },
     )
   }
@@ -310,9 +309,7 @@ export class Publishing {
       return undefined
     }
     if (holder.type !== 'delivery' || holder.qos !== qos) {
-      const owner =
-        holder.type === 'delivery' ? `a PUBLISH of QoS ${holder.qos}` : 'a SUBSCRIBE or UNSUBSCRIBE'
-      throw violation(`${type} came for the packet identifier ${packetId}, which belongs to ${owner}`)
+      throw violation(`${type} came for the packet identifier ${packetId}, of no PUBLISH of QoS ${qos}`)
     }
     return holder
   }
@@ -322,7 +319,10 @@ export class Publishing {
       this.#acknowledged = true
       this.#session.acquit()
     }
+    if (this.#deadlines.stuck === Infinity) return
+    // Something moves; whether it was enough is seen when those that are late are looked through again.
     this.#deadlines.stuck = Infinity
+    this.#deadlines.delivery = 0
   }
 
   #bindAndSend(delivery: Delivery): boolean {
@@ -344,7 +344,7 @@ export class Publishing {
 
   #sendAgain(delivery: Delivery): boolean {
     this.#resend = delivery.next
-    const refusal = this.#limits.refusal(delivery)
+    const refusal = this.#limits.refusal(delivery, true)
     if (refusal !== undefined) {
       this.#session.giveUp(delivery)
       delivery.error = refusal
@@ -411,32 +411,34 @@ export class Publishing {
 
   /** The time for the answer begins. */
   #expect(delivery: Delivery): void {
-    delivery.sentAt = this.#now - this.#deadlines.stopped
+    delivery.sentAt = this.#deadlines.expected(this.#now)
     if (delivery.timeout === 0) return
     this.#deadlines.delivery = Math.min(this.#deadlines.delivery, delivery.sentAt + delivery.timeout)
   }
 
   #expire(now: number): void {
     this.#deadlines.delivery = Infinity
-    let open = 0
+    let [open, openQos2] = [0, 0]
     for (const list of [this.#session.published, this.#session.released]) {
       for (const delivery of list) {
         if (delivery.abandoned) continue
-        const deadline = delivery.sentAt + delivery.timeout
         const waiting = delivery.state === 'published' && delivery.connection !== this.#connection
-        if (delivery.timeout === 0 || waiting) open += 1
-        else if (deadline > now) {
-          open += 1
+        const deadline = delivery.timeout === 0 || waiting ? Infinity : delivery.sentAt + delivery.timeout
+        if (deadline > now) {
           this.#deadlines.delivery = Math.min(this.#deadlines.delivery, deadline)
+          open += 1
+          if (delivery.qos === 2) openQos2 += 1
         } else {
           this.abandon(delivery)
           this.#events.push({ type: 'overdue', delivery })
         }
       }
     }
-    const { operationTimeout } = this.#options
-    if (open === 0 && this.#quota === 0 && operationTimeout > 0 && this.#deadlines.stuck === Infinity)
-      this.#deadlines.stuck = now + operationTimeout
+    const { operationTimeout, maxInflightQos2 } = this.#options
+    const isFull =
+      (open === 0 && this.#quota === 0) || (openQos2 === 0 && this.#session.openQos2 >= maxInflightQos2)
+    if (isFull && operationTimeout > 0)
+      this.#deadlines.stuck = Math.min(this.#deadlines.stuck, now + operationTimeout)
   }
 }
 

@@ -14,6 +14,21 @@ describe('QoS 0', () => {
   })
 })
 
+conversation(
+  'a chunk that is lent while nothing is read is copied',
+  (c) => {
+    c.connected()
+    c.connection.handleReading(false, 1_000)
+    const chunk = Uint8Array.of(0x30, 4, 0, 1, 0x61, 0x78)
+    c.connection.handleData(chunk, false, 1_000)
+    chunk.fill(0xff)
+    c.connection.handleReading(true, 1_000)
+    const message = c.connection.nextEvent()
+    expect(message?.type === 'publish' && [message.topic, message.text()]).toEqual(['a', 'x'])
+  },
+  { versions: ['3.1.1'] },
+)
+
 describe('QoS 1', () => {
   conversation(
     'is answered by PUBACK with its identifier when the user is done [3.1.1 MQTT-4.3.2-2, 2.3.1-6] [5 MQTT-4.3.2-4, 2.2.1-5]',
@@ -415,4 +430,25 @@ describe('messages', () => {
     },
     V5,
   )
+
+  conversation('a repeat of QoS 2 whose PUBREC waits for another is not answered twice, rule 20', (c) => {
+    c.connected()
+    const first = c.receivesMessage({ qos: 2, packetId: 1 })
+    c.user.acknowledge(c.receivesMessage({ qos: 2, packetId: 2 }))
+    for (let count = 0; count < 3; count += 1) c.receives('publish', { qos: 2, packetId: 2, dup: true })
+    c.handlesNothing()
+    c.sendsNothing()
+    c.user.acknowledge(first)
+    c.sends('pubrec', { packetId: 1 })
+    c.sends('pubrec', { packetId: 2 })
+    c.sendsNothing()
+  })
+
+  conversation('PUBREL before the PUBREC that waits for another is a protocol error, rule 13', (c) => {
+    c.connected()
+    c.receivesMessage({ qos: 2, packetId: 1 })
+    c.user.acknowledge(c.receivesMessage({ qos: 2, packetId: 2 }))
+    c.receives('pubrel', { packetId: 2 })
+    c.closes({ code: 'protocol-error', reasonCode: 0x82 })
+  })
 })

@@ -69,7 +69,8 @@ export class Receiving {
 
   /** PUBREL, 3.6: the exchange ends, answered whether or not the id is known. */
   handlePubrel(packetId: number): void {
-    const number = this.#session.complete(packetId)
+    const isEarly = this.#pubrecs.isWaiting(-this.#session.received.latest(packetId))
+    const number = isEarly ? -1 : this.#session.complete(packetId)
     if (number < 0) throw violation(`PUBREL came for the packet identifier ${packetId} before PUBREC`)
     if (number > this.#earlier) this.#openQos2 -= 1
     if (number === 0) this.#traffic.unknownAcknowledgements += 1
@@ -120,7 +121,7 @@ export class Receiving {
       this.#checkReceiveMaximum()
       this.#openQos2 += 1
       // A handler that runs still owes PUBREC in its first place; a repeat that was answered takes a new one.
-    } else if (!handled) return
+    } else if (!handled || this.#pubrecs.isWaiting(-latest)) return
     const place = this.#pubrecs.arrive()
     received.repeat(packetId, place)
     if (handled) this.#finish(2, place, packetId, received.reasonCodeOf(packetId))

@@ -134,6 +134,21 @@ describe('aliases of ours', () => {
   )
 
   conversation(
+    'are not asked for in a re-send, which has none, rule 14',
+    (c) => {
+      c.connected({ properties: { topicAliasMaximum: 5 } })
+      const delivery = c.user.publish('a', 'x', { qos: 1, properties: { topicAlias: 5 } })
+      c.sends('publish', { topic: 'a', properties: { topicAlias: 5 } })
+      c.cut()
+      c.reconnected({ sessionPresent: true, properties: { topicAliasMaximum: 1 } })
+      c.sends('publish', { topic: 'a', dup: true, packetId: 1 })
+      c.receives('puback', { packetId: 1 })
+      c.settles(delivery)
+    },
+    V5,
+  )
+
+  conversation(
     'are used at each QoS, but not in a re-send, nor do they outlive the connection, rule 14 [5 MQTT-3.3.2-7]',
     (c) => {
       c.connected({ properties: { topicAliasMaximum: 5 } })

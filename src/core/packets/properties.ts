@@ -227,7 +227,8 @@ function readValue(reader: PacketReader, kind: PropertyKind, minimum: number, na
     case 'string':
       return reader.string()
     case 'binary':
-      return reader.binary().slice()
+      // Not by `slice`: that of a Buffer is a view.
+      return new Uint8Array(reader.binary())
     default:
       throw new TypeError(`${kind} is read elsewhere`)
   }

@@ -86,6 +86,18 @@ describe('a topic that comes again', () => {
   })
 })
 
+test('a topic that came in a Buffer has bytes of its own, and is found again', () => {
+  const topics = new ReceivedTopics()
+  const pool = Buffer.alloc(1_024)
+  pool.write('a/b', 100)
+  const chunk = pool.subarray(96, 112)
+  const first = topics.read(chunk, 4, 3)
+  expect(topics.read(chunk, 4, 3)).toBe(first)
+  pool.fill(0)
+  pool.write('a/b', 100)
+  expect(topics.read(chunk, 4, 3)).toBe(first)
+})
+
 describe('many topics', () => {
   test('are all told apart and found again, while the table grows', () => {
     const topics = new ReceivedTopics()

@@ -97,7 +97,7 @@ export class ReceivedTopics {
 /** [3.1.1 MQTT-3.3.2-2, 4.7.3-1] [5 MQTT-3.3.2-2, 4.7.3-1] */
 function decodeTopic(bytes: Uint8Array, start: number, length: number, hash: number): ReceivedTopic {
   const text = readUtf8(bytes, start, start + length)
-  const copy = bytes.slice(start, start + length)
+  const copy = new Uint8Array(bytes.subarray(start, start + length))
   if (copy.includes(0x23) || copy.includes(0x2b))
     throw violation(`a PUBLISH has the wildcard topic "${text}"`)
   return new ReceivedTopic(text, new DataView(copy.buffer), hash)

@@ -54,6 +54,11 @@ export class AcknowledgementLine {
     return true
   }
 
+  /** Whether it has not been acknowledged yet. */
+  isWaiting(place: number): boolean {
+    return place > this.#sent
+  }
+
   /** The next that was done out of turn, if it is first in line now. */
   shift(): DueAcknowledgement | undefined {
     const due = this.#done?.get(this.#sent + 1)

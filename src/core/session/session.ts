@@ -322,16 +322,12 @@ export class Session {
 }
 
 function lossError(delivery: Delivery, policy: OnSessionLost): MqttError | undefined {
-  const { qos, attempts, state, abandoned } = delivery
-  if (qos === 2 && (attempts > 0 || state === 'released')) {
-    return new ClosedError(
-      'outcome-unknown',
-      `the server lost the session of a QoS 2 message to "${delivery.name.text}"; sending it again could deliver it twice`,
-      false,
-    )
-  }
+  const { qos, attempts, state, abandoned, name } = delivery
+  const isUnknown = qos === 2 && (attempts > 0 || state === 'released')
   // Nobody waits for what was abandoned: there is no reason to send it twice.
-  if (policy === 'resend' && !(abandoned && attempts > 0)) return undefined
-  const message = `the server lost the session of a message to "${delivery.name.text}", which is not sent again`
-  return new ClosedError('session-lost', message, false)
+  if (!isUnknown && policy === 'resend' && !(abandoned && attempts > 0)) return undefined
+  const lost = `the server lost the session of a message to "${name.text}"`
+  return isUnknown
+    ? new ClosedError('outcome-unknown', `${lost} of QoS 2: sent again, it could come twice`, false)
+    : new ClosedError('session-lost', `${lost}, which is not sent again`, false)
 }
