@@ -102,8 +102,8 @@ export class Client {
   }
 
   /**
-   * Messages of QoS 1 and 2 that are owed, in the order in which they would be sent; from `connect()` on those of the
-   * store, too.
+   * Messages of QoS 1 and 2 that are owed, and those of QoS 0 that `queue.qos0` has queued, in the order in which they
+   * would be sent; from `connect()` on those of the store, too.
    */
   get pending(): readonly PendingDelivery[] {
     return Array.from(this.#parts.session.deliveries(), (delivery) => this.#parts.describe(delivery))
@@ -113,8 +113,8 @@ export class Client {
    * Connects, and stays connected until `disconnect()` or `destroy()`. Joins an attempt that is under way.
    *
    * @param options `signal` gives up what has not connected yet; of a call that joins, only the waiting for it
-   * @throws UsageError, the signal's reason; RefusedError, ConnectionError, ProtocolError when the first attempt fails
-   * (option `retryInitialConnect`)
+   * @throws UsageError, the signal's reason; RefusedError, ConnectionError, ProtocolError, or the MqttError of a store,
+   * when the first attempt fails (option `retryInitialConnect`)
    */
   async connect(options?: { signal?: AbortSignal }): Promise<ConnectResult> {
     return this.#parts.engine.connect(signalOf(options))
@@ -230,7 +230,8 @@ export class Client {
 
   /**
    * The messages of a subscription as an async iterable; subscribes when it is first read. Leaving the loop
-   * unsubscribes, and unsubscribing from its filters ends it. Its messages are kept, and come one after the other.
+   * unsubscribes, and gives up what it holds; unsubscribing from its filters ends it. Its messages are kept, and come one
+   * after the other.
    *
    * @throws UsageError
    */

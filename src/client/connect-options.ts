@@ -87,8 +87,8 @@ export interface Authentication {
 export type ReconnectFunction = (error: unknown, attempt: number) => number | 'stop'
 
 /**
- * The delay before attempt n lies between `min` and `min × 2ⁿ`, at most `max`. After a refusal that time alone
- * does not heal, such as a wrong password, `max` takes the place of `min × 2ⁿ` at once.
+ * The delay before attempt n lies between `min` and `min × 2ⁿ`, at most `max`. After what time alone does not heal, such
+ * as a wrong password or a server that breaks the protocol, `max` takes the place of `min × 2ⁿ` at once.
  */
 export interface ReconnectOptions {
   /** ms, at least 1. Default 1,000. */

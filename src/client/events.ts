@@ -24,7 +24,7 @@ export interface ConnectedEvent extends ConnectResult {
   readonly reconnected: boolean
 }
 
-/** A message of QoS 1 or 2 that is owed. */
+/** A message of QoS 1 or 2 that is owed, or one of QoS 0 that is queued. */
 export interface PendingDelivery {
   readonly topic: string
   readonly qos: QoS
@@ -56,7 +56,7 @@ export interface ClientEvents {
   resumed: ConnectedEvent
   /** Once after `disconnect()` or `destroy()`, or when reconnecting is given up. */
   closed: { readonly error: unknown }
-  /** Every message, after the filters' handlers. */
+  /** Every message, after the filters' handlers. Its listeners count as one, and are not waited for. */
   message: Message
   /** A message that no handler wanted, rule 29. */
   unmatched: { readonly message: Message }
@@ -67,7 +67,10 @@ export interface ClientEvents {
   /** Every packet; costs nothing without a listener. */
   packet: { readonly direction: 'in' | 'out'; readonly packet: ControlPacket }
   state: { readonly from: ClientState; readonly to: ClientState }
-  /** A handler's or a store's failure, back-pressure dead-lock. Without a listener it is reported by the runtime. */
+  /**
+   * A failure of a handler or a store, a subscription that could not be renewed, a handler that is slow, a stream that
+   * nobody reads, back-pressure dead-lock. Without a listener it is reported by the runtime.
+   */
   error: { readonly error: MqttError; readonly message?: Message | undefined }
 }
 

@@ -31,7 +31,7 @@ export interface StatisticsSnapshot {
   readonly unknownAcknowledgements: number
   /** Messages that no handler wanted. */
   readonly messagesUnmatched: number
-  /** Messages dropped by a policy: an overflow of the queue, a stream that was left. */
+  /** Messages dropped: by `'drop-oldest'` and `'drop-newest'`, by `send`, in a stream that was left. */
   readonly messagesDropped: number
   /** Messages whose properties could not be sent in 3.1.1. */
   readonly propertiesLeftOut: number
