@@ -83,7 +83,7 @@ function withHost(field: string, url: URL, websocketPath: string | undefined): U
   const port = SCHEMES.get(url.protocol)
   if (port === undefined) return withPath(url, websocketPath)
   if (url.search !== '') {
-    const message = `expected no query with ${url.protocol}, got one; clientId and the like are options`
+    const message = `expected no query with ${url.protocol}, got one`
     throw invalidUrl(field, message)
   }
   if (url.port === '') url.port = port

@@ -264,14 +264,19 @@ describe.each(VERSIONS)('messages that nobody waits for any more in %s', (versio
     const lost = collect(client, 'disconnected')
     for (const topic of ['a', 'b']) client.publish(topic, 'x', { qos: 2 }).catch(() => {})
     await world.advance(1_000)
-    const waiting = outcomeOf(client.publish('c', 'x', { qos: 1 }))
+    // What is acknowledged of QoS 1 does not help those of QoS 2.
+    for (let count = 0; count < 5; count += 1) {
+      await client.publish('c', 'x', { qos: 1 })
+      await world.advance(100)
+    }
     const behind = outcomeOf(client.publish('d', 'x', { qos: 2 }))
-    await world.advance(999)
+    await world.advance(499)
     expect([lost.length, behind.state]).toEqual([0, 'pending'])
+    await world.advance(1)
+    expect(lost).toMatchObject([{ error: { code: 'operation-timeout' } }])
     world.broker.faults.clear()
     await world.advance(10_000)
-    expect(lost).toMatchObject([{ error: { code: 'operation-timeout' } }])
-    expect([waiting.state, behind.state]).toEqual(['resolved', 'resolved'])
+    expect(behind.state).toBe('resolved')
   })
 
   it('are told as lost when the session is (deliverySettled)', async () => {
@@ -305,18 +310,25 @@ it('a payload that is lent at QoS 0 and has to wait is copied', async () => {
   expect(new Set(world.got('publish')[0]?.payload)).toEqual(new Set([1]))
 })
 
-it('5: a payload that was lent is not sent any more when its promise has rejected', async () => {
-  const world = makeWorld('5')
-  const client = await world.connected()
-  const payload = new Uint8Array(300_000).fill(1)
-  world.link.stop()
-  const sent = outcomeOf(client.publish('a', payload, { payload: 'borrowed' }))
-  await world.settle()
-  world.broker.disconnectAll(0x8b)
-  await world.settle()
-  expect(sent.state).toBe('rejected')
-  payload.fill(2)
-  world.link.go()
-  await world.advance(500)
-  expect(world.got('publish')).toEqual([])
-})
+it.each([100_000, 300_000])(
+  '%i bytes that were lent are not sent any more when the promise has rejected',
+  async (size) => {
+    const world = makeWorld('5')
+    const client = await world.connected({ onHandlerError: 'reconnect', reconnect: { min: 60_000 } })
+    const errors = collect(client, 'error')
+    await client.subscribe('stop', () => {
+      throw new Error('no')
+    })
+    const payload = new Uint8Array(size).fill(1)
+    world.link.stop()
+    const sent = outcomeOf(client.publish('a', payload, { payload: 'borrowed' }))
+    await world.settle()
+    world.broker.publish({ topic: 'stop', payload: '' })
+    await world.settle()
+    expect([sent.state, errors.length]).toEqual(['rejected', 1])
+    payload.fill(2)
+    world.link.go()
+    await world.advance(500)
+    expect(world.got('publish')).toEqual([])
+  },
+)

@@ -236,7 +236,7 @@ export class Driver implements TransportReceiver, AlarmOwner {
   #flush(onlyFull = false): void {
     const { connection } = this
     this.#owner.handleRecords()
-    while (!this.#saturated && !this.#ended) {
+    while (!this.#saturated && !this.#ended && !this.#isEnding) {
       const chunk = connection.nextOutput(onlyFull, this.#now)
       if (chunk === undefined) break
       this.#saturated = !this.#transport.write(chunk)
@@ -255,9 +255,10 @@ export class Driver implements TransportReceiver, AlarmOwner {
       this.#alarm.set(this.#destroyAt)
     }
     // In order, DISCONNECT has to leave. Else what is lost is lost: its callers have been told.
-    const isOrderly = this.#closed?.error === undefined && this.written >= this.lentUpTo
-    if (this.#isEnding || (isOrderly && this.connection.output.pending > 0)) return
+    if (this.#isEnding || (this.#closed?.error === undefined && this.connection.output.pending > 0)) return
     this.#isEnding = true
-    this.#transport.end()
+    // Nor may memory leave that is its owner's again.
+    if (this.written < this.lentUpTo) this.#transport.destroy()
+    else this.#transport.end()
   }
 }

@@ -24,7 +24,7 @@ export function createDial({ runtime }: { readonly runtime: Timers }): Dial {
   return dial
 }
 
-const LATE = 'host, WebSocket handshake or websocket.transform did not answer: check host, port and firewalls'
+const LATE = 'host, WebSocket handshake or websocket.transform did not answer'
 
 /** Certificates, sockets, proxies and names are the browser's own business. */
 const REFUSED: readonly (keyof DialOptions)[] = ['tls', 'socket', 'proxy', 'lookup']

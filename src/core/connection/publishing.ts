@@ -62,6 +62,8 @@ export class Publishing {
 
   #quota = 0
   #acknowledged = false
+  /** As many of QoS 2 as may be open are late: what is acknowledged of QoS 1 does not help. */
+  #isQos2Full = false
   /** Deliveries of this session that this connection has not sent yet. */
   #resend: Delivery | undefined
   #now = 0
@@ -213,7 +215,7 @@ export class Publishing {
   /** The server has the message: PUBREL is due, also if it was sent before. */
   release(delivery: Delivery): void {
     if (delivery.state === 'published') {
-      this.#progress()
+      this.#progress(delivery)
       if (delivery === this.#resend) this.#resend = delivery.next
       this.#session.release(delivery)
     }
@@ -235,7 +237,7 @@ export class Publishing {
 
   /** The exchange is over. */
   finish(delivery: Delivery, reasonCode: number, properties: Properties | undefined): Delivery {
-    this.#progress()
+    this.#progress(delivery)
     this.#leave(delivery)
     this.#session.settle(delivery)
     delivery.reasonCode = reasonCode
@@ -314,12 +316,12 @@ export class Publishing {
     return holder
   }
 
-  #progress(): void {
+  #progress({ qos }: Delivery): void {
     if (!this.#acknowledged) {
       this.#acknowledged = true
       this.#session.acquit()
     }
-    if (this.#deadlines.stuck === Infinity) return
+    if (this.#deadlines.stuck === Infinity || (qos === 1 && this.#isQos2Full)) return
     // Something moves; whether it was enough is seen when those that are late are looked through again.
     this.#deadlines.stuck = Infinity
     this.#deadlines.delivery = 0
@@ -434,10 +436,9 @@ export class Publishing {
         }
       }
     }
-    const { operationTimeout, maxInflightQos2 } = this.#options
-    const isFull =
-      (open === 0 && this.#quota === 0) || (openQos2 === 0 && this.#session.openQos2 >= maxInflightQos2)
-    if (isFull && operationTimeout > 0)
+    this.#isQos2Full = openQos2 === 0 && this.#session.openQos2 >= this.#options.maxInflightQos2
+    const { operationTimeout } = this.#options
+    if ((this.#isQos2Full || (open === 0 && this.#quota === 0)) && operationTimeout > 0)
       this.#deadlines.stuck = Math.min(this.#deadlines.stuck, now + operationTimeout)
   }
 }

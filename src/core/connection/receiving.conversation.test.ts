@@ -444,6 +444,22 @@ describe('messages', () => {
     c.sendsNothing()
   })
 
+  conversation(
+    'a repeat of QoS 2 that crossed with its PUBREC is answered again, and then its PUBREL',
+    (c) => {
+      c.connected()
+      const second = c.receivesMessage({ qos: 2, packetId: 2 })
+      c.receivesMessage({ qos: 2, packetId: 1 })
+      c.user.acknowledge(second)
+      c.sends('pubrec', { packetId: 2 })
+      c.receives('publish', { qos: 2, packetId: 2, dup: true })
+      c.handlesNothing()
+      c.sends('pubrec', { packetId: 2 })
+      c.receives('pubrel', { packetId: 2 })
+      c.sends('pubcomp', { packetId: 2, reasonCode: 0 })
+    },
+  )
+
   conversation('PUBREL before the PUBREC that waits for another is a protocol error, rule 13', (c) => {
     c.connected()
     c.receivesMessage({ qos: 2, packetId: 1 })

@@ -117,11 +117,14 @@ export class Receiving {
   #repeat(packetId: number, latest: number): undefined {
     const { received } = this.#session
     const handled = latest < 0
-    if (Math.abs(latest) <= this.#earlier) {
-      this.#checkReceiveMaximum()
-      this.#openQos2 += 1
-      // A handler that runs still owes PUBREC in its first place; a repeat that was answered takes a new one.
-    } else if (!handled || this.#pubrecs.isWaiting(-latest)) return
+    if (Math.abs(latest) > this.#earlier) {
+      // PUBREC that is owed leaves in its place; one that has left, once more.
+      if (handled && !this.#pubrecs.isWaiting(-latest))
+        this.#answer(2, packetId, received.reasonCodeOf(packetId))
+      return
+    }
+    this.#checkReceiveMaximum()
+    this.#openQos2 += 1
     const place = this.#pubrecs.arrive()
     received.repeat(packetId, place)
     if (handled) this.#finish(2, place, packetId, received.reasonCodeOf(packetId))
