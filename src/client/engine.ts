@@ -40,6 +40,7 @@ export class Engine implements OpenerHost, KeeperHost {
   readonly #keeper: SessionKeeper
   /** Back-off, attempt time-out and drain: never two at once. */
   readonly #appointment: Appointment
+  /** Whether the process is kept alive. */
   readonly hold: ProcessHold
 
   state: ClientState = 'stopped'
@@ -51,6 +52,7 @@ export class Engine implements OpenerHost, KeeperHost {
   closedError: MqttError | undefined = undefined
 
   #attempt: Attempt | undefined = undefined
+  /** The number of the present attempt. */
   attempts = 0
   #connecting: Deferred<ConnectResult> | undefined = undefined
   #result: ConnectResult | undefined = undefined
