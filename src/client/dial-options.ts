@@ -9,26 +9,22 @@ import { checkFunction, checkObject, invalid, kindOf, shown } from './option-che
 
 const PROXIES = ['http:', 'https:', 'socks5:']
 
-/** The options of the transport, and the path of a WebSocket when there is one among them. */
-export function checkDialOptions(
-  given: Readonly<Record<keyof DialOptions, unknown>>,
-): DialOptions & { websocketPath: string | undefined } {
+/** What was given, once the options of the transport are checked. */
+export function checkDialOptions<Given extends Readonly<Record<keyof DialOptions, unknown>>>(
+  given: Given,
+): Given & DialOptions {
   const { tls, socket, websocket, proxy, lookup } = given
   if (tls !== undefined) checkObject('tls', tls)
   if (socket !== undefined) checkObject('socket', socket)
   if (lookup !== undefined) checkFunction('lookup', lookup)
   if (proxy !== undefined) checkProxy(proxy)
-  const passed = { tls, socket, websocket, proxy, lookup } as DialOptions
-  return { ...passed, websocketPath: pathOf(websocket) }
+  if (websocket !== undefined) checkPath(checkObject('websocket', websocket)['path'])
+  return given as Given & DialOptions
 }
 
-function pathOf(websocket: unknown): string | undefined {
-  const path = websocket === undefined ? undefined : checkObject('websocket', websocket)['path']
-  if (path === undefined) return undefined
-  if (typeof path !== 'string' || !path.startsWith('/')) {
-    throw invalid('websocket.path', 'a path that begins with /', path)
-  }
-  return path
+function checkPath(path: unknown): void {
+  if (path === undefined || (typeof path === 'string' && path.startsWith('/'))) return
+  throw invalid('websocket.path', 'a path that begins with /', path)
 }
 
 function checkProxy(proxy: unknown): void {

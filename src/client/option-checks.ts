@@ -125,7 +125,7 @@ export function checkOneOf<Choice>(field: string, value: unknown, choices: reado
   throw invalid(field, `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`, value)
 }
 
-/** What an option may be: the value as it is used, or an error that names the field. */
+/** What an option may be: the value as it came, or an error that names the field. */
 export type Rule<Value> = (field: string, value: unknown) => Value
 
 export const whole =
@@ -157,14 +157,13 @@ export function defaultsOf<Table extends Rules>(rules: Table): Readonly<Record<k
   return Object.fromEntries(unset) as Record<keyof Table, unknown>
 }
 
-/** All values that there are rules for. */
-export function checkAll<Table extends Rules>(
+/** What was given, once all that there are rules for is checked. */
+export function checkAll<Table extends Rules, Given extends Readonly<Record<keyof Table, unknown>>>(
   rules: Table,
-  given: Readonly<Record<keyof Table, unknown>>,
-): { [Name in keyof Table]: ReturnType<Table[Name][1]> } {
-  const checked: Record<string, unknown> = {}
-  for (const name in rules) checked[name] = rules[name]?.[1](name, given[name])
-  return checked as { [Name in keyof Table]: ReturnType<Table[Name][1]> }
+  given: Given,
+): Given & { readonly [Name in keyof Table]: ReturnType<Table[Name][1]> } {
+  for (const name in rules) rules[name]?.[1](name, given[name])
+  return given as Given & { readonly [Name in keyof Table]: ReturnType<Table[Name][1]> }
 }
 
 /** QoS, or another field of 0, 1 or 2. */

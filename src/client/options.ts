@@ -168,11 +168,18 @@ const LIMITS = [
 type Given = Readonly<Record<OptionName, unknown>>
 type Limits = Readonly<Record<(typeof LIMITS)[number], number>>
 
+/** Of a client and of a pool. */
+const PLATFORM_RULES = {
+  runtime: [undefined, methods<Runtime>('now', 'wallTime', 'random', 'setTimer', 'defer', 'report')],
+  dial: [undefined, optionalFunction<Dial>],
+} as const
+
 /**
  * What each of these options is when it is not set, and what it may be; the others depend on the version, or on each
  * other. The parts of `reconnect` and `queue` are in connect-options.ts.
  */
 const RULES = {
+  ...PLATFORM_RULES,
   protocolVersion: ['3.1.1', oneOf<VersionChoice>('3.1.1', '5', 'auto')],
   onUnknownSession: ['adopt', oneOf<OnUnknownSession>('adopt', 'close')],
   keepAlive: [60, whole(0, TWO_BYTES)],
@@ -197,14 +204,8 @@ const RULES = {
   maxFiltersPerSubscribe: [65_535, whole(1, Infinity)],
 } as const
 
-/** Of a client and of a pool. */
-const PLATFORM_RULES = {
-  runtime: [undefined, methods<Runtime>('now', 'wallTime', 'random', 'setTimer', 'defer', 'report')],
-  dial: [undefined, optionalFunction<Dial>],
-} as const
-
 /** What the others are when they are not set. */
-const UNSET: Record<Exclude<OptionName, keyof typeof RULES | keyof typeof PLATFORM_RULES>, unknown> = {
+const UNSET: Record<Exclude<OptionName, keyof typeof RULES>, unknown> = {
   cleanSession: true,
   cleanStart: true,
   sessionExpiryInterval: 0,
@@ -225,7 +226,7 @@ const UNSET: Record<Exclude<OptionName, keyof typeof RULES | keyof typeof PLATFO
   proxy: undefined,
 }
 
-export const DEFAULTS: Given = { ...UNSET, ...defaultsOf(RULES), ...defaultsOf(PLATFORM_RULES) }
+export const DEFAULTS: Given = { ...UNSET, ...defaultsOf(RULES) }
 
 const LETTERS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const CLIENT_ID_LENGTH = 22
@@ -245,35 +246,34 @@ const CONNECT_PROPERTIES = propertyRules(
  */
 export function resolveOptions(
   input: string | URL | readonly (string | URL)[],
-  options: ClientOptions | undefined,
+  options: ClientOptions = {},
   random: () => number,
 ): ResolvedOptions {
   const given = withDefaults('', options, DEFAULTS, MEANT)
-  const checked = checkAll(RULES, given)
+  const checked = checkDialOptions(checkAll(RULES, given))
   const { protocolVersion } = checked
-  const version5 = protocolVersion === '3.1.1' ? 'no' : protocolVersion === '5' ? 'yes' : 'auto'
+  const version5: Version5 = protocolVersion === '3.1.1' ? 'no' : protocolVersion === '5' ? 'yes' : 'auto'
   checkTerms(options, version5)
-  const { websocketPath, ...dialOptions } = checkDialOptions(given)
-  const { urls, username, password } = resolveUrls(input, websocketPath)
+  const { urls, username, password } = resolveUrls(input, checked.websocket?.path)
   const session = resolveSession(given, version5)
   const authentication = resolveAuthentication(given.authentication)
-  const limits = { ...checked, ...session }
-  const resolved: ResolvedOptions = {
-    ...limits,
+  const login = resolveIdentity(given, { username, password }, version5)
+  // Into the copy that `given` is: a literal that begins with `...checked` costs every new client another 10 µs.
+  const resolved: ResolvedOptions = Object.assign(checked, session, login, {
     urls,
     version5,
     codecs: version5 === 'no' ? [mqtt311] : version5 === 'yes' ? [mqtt5] : [mqtt5, mqtt311],
     clientId: given.clientId === undefined ? randomClientId(random) : checkText('clientId', given.clientId),
     authentication,
-    properties: version5 === 'no' ? undefined : resolveConnectProperties(options, limits, authentication),
-    ...resolveIdentity(given, { username, password }, version5),
+    properties:
+      version5 === 'no'
+        ? undefined
+        : resolveConnectProperties(options, { ...checked, ...session }, authentication),
     will: resolveWill(given.will, version5),
     reconnect: resolveReconnect(given.reconnect),
     queue: resolveQueue(given.queue),
     maxInflightQos2: resolveQos2(given.maxInflightQos2, checked.maxInflight, version5),
-    ...dialOptions,
-    ...checkAll(PLATFORM_RULES, given),
-  }
+  } satisfies Partial<ResolvedOptions>)
   if (version5 === 'no') check311(resolved, resolved)
   return Object.freeze(resolved)
 }
@@ -293,8 +293,7 @@ export function check311(options: ResolvedOptions, login: Login): void {
 }
 
 /** The version's own words for the session, and no others. */
-function checkTerms(options: ClientOptions | undefined, version5: Version5): void {
-  if (options === undefined) return
+function checkTerms(options: ClientOptions, version5: Version5): void {
   if (version5 === 'no') {
     const name = ONLY_IN_5.find((option) => options[option] !== undefined)
     if (name !== undefined) throw needsVersion5(name)
@@ -319,14 +318,14 @@ function resolveSession(
 
 /** Only what the user has set: a CONNECT names no default. */
 function resolveConnectProperties(
-  options: ClientOptions | undefined,
+  options: ClientOptions,
   checked: Limits,
   authentication: Authentication | undefined,
 ): Properties | undefined {
   const set: Record<string, unknown> = {
-    ...checkProperties('properties', options?.properties, CONNECT_PROPERTIES),
+    ...checkProperties('properties', options.properties, CONNECT_PROPERTIES),
   }
-  for (const name of LIMITS) if (options?.[name] !== undefined) set[name] = checked[name]
+  for (const name of LIMITS) if (options[name] !== undefined) set[name] = checked[name]
   if (authentication !== undefined) set['authenticationMethod'] = authentication.method
   return Object.keys(set).length === 0 ? undefined : Object.freeze(set)
 }
