@@ -193,6 +193,7 @@ export const studyRatiosOf = (rows) => {
         mqtt: over(figure, 'mqttjs'),
         libmosquitto: over(figure, 'mosquitto'),
         limit: over(figure, 'raw'),
+        flat: over(figure, 'flat'),
         better: studies[id].better[figure],
       }
     }
@@ -208,6 +209,7 @@ const studyTable = (id, rows, ratios) => {
   const others = [
     ['mqtt', 'mqttjs', '÷ MQTT.js'],
     ['limit', 'raw', '÷ raw'],
+    ['flat', 'flat', '÷ flat loop'],
   ].filter(([, client]) => rows.some((row) => row.client === client))
   const compared = Object.keys(better).flatMap((figure) =>
     others.map(([other, , heading]) => ({

@@ -133,6 +133,9 @@ const planOf = (present) =>
       })
   })
 
+/** What a study asks of a client. */
+const small = { version: flags.version, qos: 0, payload: 64, topics: 1 }
+
 const studyPlanOf = (present) =>
   chosenStudies
     .filter((id) => !studiesWithout[id])
@@ -140,7 +143,7 @@ const studyPlanOf = (present) =>
       const study = studies[id]
       return Object.keys(study.cases ?? { undefined }).flatMap((name) =>
         present
-          .filter((client) => study.clients.includes(client))
+          .filter((client) => study.clients.includes(client) && contestants[client].speaks(small))
           .map((client) => ({ id, study, client, case: study.cases && name, results: [] })),
       )
     })

@@ -799,6 +799,7 @@ export const connect = async ({ port, version, clientId = 'bench', qos, role, wi
   flat = new Flat(socket, memory, role === 'publish' && qos > 0 ? window : 65_519)
   await flat.ask(encodeConnect(4, clientId))
   return {
+    publish: (topic, payload, qos, done) => void flat.publish(topic, payload, { qos }).then(done),
     publishMany: (messages) => ways[messages.mode](flat, messages),
     flush: () => flat.ask(encodeSubscribe(4, 65_535, 'bench/flush', 0)),
     receive: ({ filter, qos: granted, mode, onMessage }) => {

@@ -11,7 +11,7 @@ export const pingPong = {
   id: 'W8',
   title: 'ping-pong through mosquitto, QoS 1, 64 bytes',
   needs: ['mosquitto'],
-  clients: ['mqttjs', 'petrel', 'raw'],
+  clients: ['mqttjs', 'petrel', 'flat', 'raw'],
   columns: { p50: 'p50 µs', p99: 'p99 µs', cpu: 'CPU µs per round' },
   better: { p50: 'less', p99: 'less', cpu: 'less' },
   measure: async (run) => {

@@ -44,6 +44,10 @@ const starts = {
     })
     await connection.connect()
   },
+  flat: async () => {
+    const { connect } = await timed('../clients/flat.mjs')
+    await connect({ port, version })
+  },
   raw: async () => {
     const { connect } = await timed('node:net')
     const level = version === '5' ? 5 : 4

@@ -1,6 +1,6 @@
 // W11: what a program pays before its first message: the import, the time from the start of its process to CONNACK, and
 // the disk. Each round starts STARTS processes for each client and takes their medians; the raw client is Node, a socket
-// and the same two packets, which is as fast as a process can be. The installed size is that of the package and all that
+// and the same two packets, which is as fast as a process can be; the flat loop is one file of this folder. The installed size is that of the package and all that
 // it depends on, as files and not as blocks of a disk.
 
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
@@ -50,7 +50,7 @@ export const startUp = {
   id: 'W11',
   title: 'start of a process: import, time to the first CONNACK, installed size',
   needs: [],
-  clients: ['mqttjs', 'awscrt', 'petrel', 'raw'],
+  clients: ['mqttjs', 'awscrt', 'petrel', 'flat', 'raw'],
   columns: { start: 'ms to CONNACK', cpu: 'CPU ms until then', import: 'ms of import', size: 'MB installed' },
   better: { start: 'less', import: 'less', size: 'less' },
   async measure({ client, version, startClient, startPeer }) {
@@ -66,6 +66,7 @@ export const startUp = {
     const medianOf = (figure) => median(starts.map((one) => one[figure]))
     const common = { start: medianOf('start'), cpu: medianOf('cpu') }
     if (client === 'raw') return common
+    if (client === 'flat') return { ...common, import: medianOf('import') }
     return { ...common, import: medianOf('import'), size: megabytes(packages[client]) }
   },
 }
