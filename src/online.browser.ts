@@ -6,7 +6,10 @@
  */
 
 import type { Client } from './client/client.ts'
-import { ConnectionError } from './core/errors.ts'
+import { ProtocolError, RefusedError, UsageError } from './core/errors.ts'
+
+/** All else may be for want of a network, what a function that fetches a token throws, too. */
+const REFUSALS = [RefusedError, ProtocolError, UsageError]
 
 export class OnlineWatch {
   /** Clients without a connection, because of the network. */
@@ -16,8 +19,8 @@ export class OnlineWatch {
   watch(client: Client): void {
     if (!this.#isListening) this.#listen()
     const handleFailure = ({ error }: { readonly error?: unknown }): void => {
-      if (error instanceof ConnectionError) this.#cutOff.add(client)
-      else this.#cutOff.delete(client)
+      if (REFUSALS.some((kind) => error instanceof kind)) this.#cutOff.delete(client)
+      else this.#cutOff.add(client)
     }
     client.on('disconnected', handleFailure)
     client.on('connectFailed', handleFailure)

@@ -62,6 +62,10 @@ export class Assembly implements EngineClient, PublisherHost {
     return this.engine.connected
   }
 
+  get stream(): Driver | undefined {
+    return this.engine.driver
+  }
+
   get session(): Session {
     return this.engine.session
   }
@@ -104,7 +108,7 @@ export class Assembly implements EngineClient, PublisherHost {
   handleGone(driver: Driver, error: MqttError): void {
     this.publisher.handleGone(error)
     this.dispatcher.handleGone(driver)
-    this.subscriber.requests.handleGone()
+    this.subscriber.requests.handleGone(error)
   }
 
   handleTurn(): void {

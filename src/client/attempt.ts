@@ -48,6 +48,7 @@ export class Attempt {
   #failed: ((error: unknown) => void) | undefined = undefined
   /** How far it has come, for the time-out's message. */
   #phase: 'tcp' | 'connack' = 'tcp'
+  #isPrepared = false
 
   constructor(host: AttemptHost) {
     this.#host = host
@@ -85,7 +86,11 @@ export class Attempt {
     // Between two URLs, the next waits for its turn in the budget, and nothing is dialed.
     if (!this.#isDialing) return
     const { connectTimeout } = this.#host.options
-    const where = this.#phase === 'connack' ? 'no CONNACK came' : 'no connection was made'
+    const where = !this.#isPrepared
+      ? 'nothing came from credentials or authentication'
+      : this.#phase === 'connack'
+        ? 'no CONNACK came'
+        : 'no connection was made'
     const message = `${where} within ${connectTimeout} ms (option connectTimeout)`
     this.#giveUp(new ConnectionError('connect-timeout', message, { phase: this.#phase }))
   }
@@ -133,7 +138,9 @@ export class Attempt {
       signal.throwIfAborted()
       this.#isDialing = true
       this.#host.handleDialing(this)
+      this.#isPrepared = false
       const connect = await abortable(this.#host.prepare(codec), signal)
+      this.#isPrepared = true
       const transport = await dial({ url, options }, signal)
       if (signal.aborted) {
         transport.destroy()

@@ -4,7 +4,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ConnectionError, ProtocolError, RefusedError, UsageError } from '../core/errors.ts'
-import { Backoff } from './backoff.ts'
+import type { WebSocketRequest } from '../transport/dial-options.ts'
+import { asksAnew, Backoff } from './backoff.ts'
 import type { ReconnectFunction } from './connect-options.ts'
 
 const schedule = { min: 1_000, max: 128_000, jitter: true, resetAfter: 10_000 }
@@ -228,5 +229,20 @@ describe('setReconnectTimeout', () => {
     const backoff = steady()
     expect(() => backoff.setLimits(min, max)).toThrow(message)
     expect(backoff.next(lost, 1)).toBe(2_000)
+  })
+})
+
+describe('whether credentials are asked for anew', () => {
+  const ask = (): undefined => undefined
+
+  test.each([
+    [{}, false],
+    [{ websocket: {} }, false],
+    [{ credentials: () => ({}) }, true],
+    [{ authentication: { method: 'm', start: ask, continue: ask } }, true],
+    [{ websocket: { transform: (request: WebSocketRequest) => request } }, true],
+  ])('%o: %s', (given, expected) => {
+    const unset = { credentials: undefined, authentication: undefined, websocket: undefined }
+    expect(asksAnew({ ...unset, ...given })).toBe(expected)
   })
 })

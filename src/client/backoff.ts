@@ -17,6 +17,7 @@ import {
   type ResolvedReconnect,
 } from './connect-options.ts'
 import { invalid } from './option-checks.ts'
+import type { ResolvedOptions } from './options.ts'
 import type { Runtime } from './runtime.ts'
 
 /** Refusals and disconnects that time alone does not heal; 3.1.1 has 0x84 to 0x87, as its codes 1, 2, 4 and 5. */
@@ -26,6 +27,15 @@ const LASTING: ReadonlySet<number> = new Set([
 
 /** Healed by other credentials: 3.1.1 codes 4 and 5. */
 const OF_CREDENTIALS: ReadonlySet<number> = new Set([0x86, 0x87])
+
+/** Whether credentials, or what stands for them, are asked for anew before each attempt. */
+export function asksAnew({
+  credentials,
+  authentication,
+  websocket,
+}: Pick<ResolvedOptions, 'credentials' | 'authentication' | 'websocket'>): boolean {
+  return (credentials ?? authentication ?? websocket?.transform) !== undefined
+}
 
 type BackoffRuntime = Pick<Runtime, 'random' | 'report'>
 
@@ -42,7 +52,7 @@ export class Backoff {
   /**
    * @param reconnect as resolved
    * @param runtime is told of a `reconnect` function that throws or returns no delay; the schedule then stands in
-   * @param freshCredentials whether the option `credentials` is set
+   * @param freshCredentials whether a function of the user's is asked for them
    */
   constructor(
     reconnect: ResolvedReconnect | ReconnectFunction | false,

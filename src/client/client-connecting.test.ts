@@ -287,6 +287,7 @@ describe.each(VERSIONS)('connect() in %s', (version) => {
     const connecting = outcomeOf(client.connect())
     await world.advance(1_000)
     expect(connecting).toMatchObject({ state: 'rejected', error: { code: 'connect-timeout' } })
+    expect(String(connecting.error)).toContain('nothing came from credentials')
     expect(world.link.attempts).toEqual([])
   })
 

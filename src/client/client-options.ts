@@ -69,7 +69,7 @@ export interface CommonOptions extends DialOptions {
   readonly onSessionLost?: OnSessionLost | undefined
   /** What may wait for a connection. */
   readonly queue?: QueueOptions | undefined
-  /** Connections that one message may end before it is given up. Default 5; 0: any number. */
+  /** Connections that one message, or SUBSCRIBE, may end before it is given up. Default 5; 0: any number. */
   readonly poisonLimit?: number | undefined
   /**
    * Where the session is kept, 4.1. Default: in memory. With `cleanSession` or `cleanStart`, which are true by default,

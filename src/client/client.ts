@@ -128,8 +128,8 @@ export class Client {
    * @throws UsageError
    */
   async disconnect(options?: DisconnectOptions): Promise<void> {
-    const expiry = this.settings?.sessionExpiryInterval ?? this.#parts.options.sessionExpiryInterval
-    const { drain, reasonCode, properties } = resolveDisconnect(options, this.#parts.options.version5, expiry)
+    const { version5, sessionExpiryInterval } = this.#parts.options
+    const { drain, reasonCode, properties } = resolveDisconnect(options, version5, sessionExpiryInterval)
     await this.#parts.engine.disconnect(drain, { type: 'disconnect', reasonCode, properties })
   }
 
@@ -335,7 +335,11 @@ export class Client {
     const signal = checkSignal(given.signal)
     const { engine, events } = this.#parts
     checkFunction('listener', listener)
+    let isTold = false
     const told = (what: ClientEvents[Name]): unknown => {
+      // One that is raised by a listener before comes before.
+      if (isTold) return undefined
+      isTold = true
       stop()
       return listener(what)
     }

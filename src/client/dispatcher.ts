@@ -15,14 +15,11 @@ import type { Session } from '../core/session/session.ts'
 import { Alarm, type AlarmOwner, type Alarms } from './alarms.ts'
 import type { Driver } from './driver.ts'
 import { type Events, isThenable } from './events.ts'
-import { Handling, type HandlingOwner, type Route } from './handling.ts'
+import { Handling, type HandlingOwner, type Route, weightOf } from './handling.ts'
 import type { ResolvedOptions } from './options.ts'
 import { Patience } from './patience.ts'
 import type { Statistics } from './statistics.ts'
 import type { Subscriptions } from './subscriptions.ts'
-
-/** Bytes that a message takes besides its payload. */
-const HELD = 256
 
 /** "Implementation specific error": a handler failed, or a message was left in the buffer of a stream. */
 export const HANDLER_FAILED = 0x83
@@ -53,6 +50,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   /** Messages that came while `maxPending` was reached, in order. */
   readonly #held = new Fifo<IncomingMessage>()
   #heldBytes = 0
+  #draining = false
   /** QoS 2 messages whose ids must be recorded before a handler is called. */
   readonly #unrecorded = new Fifo<{
     message: IncomingMessage
@@ -82,7 +80,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
 
   /** Handlers that have not finished, and messages that wait. */
   get pending(): number {
-    return (this.#pending?.size ?? 0) + this.#held.length + this.#unmatched.length
+    return (this.#pending?.size ?? 0) + this.#held.length + this.#unmatched.length + this.#unrecorded.length
   }
 
   handleConnected(driver: Driver, sessionPresent: boolean): void {
@@ -117,7 +115,10 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     if (this.#unmatched.length === 0) return
     const unmatched = this.#unmatched
     this.#unmatched = []
-    for (const { message, driver } of unmatched) this.#dispatch(message, driver)
+    for (const { message, driver } of unmatched) {
+      if (driver === this.#driver) this.#dispatch(message, driver)
+      else this.#giveBack(message)
+    }
     this.#driver?.touched()
   }
 
@@ -187,9 +188,9 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     const listened = this.#events.has('message')
     if (routes.length === 1 && !listened) {
       const route = routes[0] as Route
-      if (route.running === 0 && route.ack !== 'manual' && route.take === undefined) {
+      const isIdle = route.running === 0 && route.waiting.length === 0
+      if (isIdle && route.ack !== 'manual' && route.take === undefined)
         return this.#callAlone(message, route, driver)
-      }
     }
     if (routes.length === 0 && !listened) return this.#handleUnmatched(message, driver)
     this.#handle(message, routes, driver)
@@ -225,11 +226,10 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
 
   /** Several handlers, listeners, streams, acknowledgement by hand. */
   #handle(message: IncomingMessage, routes: readonly Route[], driver: Driver): void {
-    if (message.qos === 2 && driver.connection.session.journal !== undefined) {
-      if (routes.length > 0 && routes.every((route) => route.ack === 'received')) {
-        driver.connection.acknowledge(message)
-        return this.#handleWhenStored(message, routes, driver)
-      }
+    const isRecorded = message.qos === 2 && driver.connection.session.journal !== undefined
+    if (isRecorded && routes.length > 0 && routes.every(({ ack }) => ack === 'received')) {
+      driver.connection.acknowledge(message)
+      return this.#handleWhenStored(message, routes, driver)
     }
     this.#handleNow(message, routes, driver)
   }
@@ -244,10 +244,11 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   /** Records are durable: messages that waited for that are handed over. */
   handleStored(upTo: number): void {
     for (let next = this.#unrecorded.first; next !== undefined; next = this.#unrecorded.first) {
-      if (next.recordedAt > upTo) return
+      if (next.recordedAt > upTo) break
       this.#unrecorded.shift()
       this.#handleNow(next.message, next.routes, next.driver)
     }
+    if (this.#held.length > 0) this.#drain()
   }
 
   #handleNow(message: IncomingMessage, routes: readonly Route[], driver: Driver): void {
@@ -276,15 +277,14 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
       if (route.running >= route.highWaterMark) this.#patient().handleFull(route, driver.now)
       return route.take(handling)
     }
+    let result: unknown
     try {
-      const result: unknown = route.handler(message)
-      if (isThenable(result)) return this.#await(result, handling, route)
-      this.release(handling, route)
+      result = route.handler(message)
     } catch (error) {
-      this.#fail(error, message, driver)
-      if (this.#options.onHandlerError === 'acknowledge') this.release(handling, route, HANDLER_FAILED)
-      else this.abandon(handling, route)
+      return this.#handleRejected(error, handling, route)
     }
+    if (isThenable(result)) this.#await(result, handling, route)
+    else this.release(handling, route)
   }
 
   #await(result: PromiseLike<unknown>, handling: Handling, route: Route): void {
@@ -308,21 +308,22 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     else this.abandon(handling, route)
   }
 
+  /** One after the other: a handler that returns at once asks for the next one itself. */
   #next(route: Route): void {
+    if (route.advancing) return
+    route.advancing = true
     while (route.running < route.concurrency) {
       const handling = route.waiting.shift()
-      if (handling === undefined) return
+      if (handling === undefined) break
       this.#call(handling, route)
     }
+    route.advancing = false
   }
 
   #fail(cause: unknown, message: IncomingMessage, driver: Driver): void {
     const policy = this.#options.onHandlerError
-    const error = new MqttError(
-      'handler-failed',
-      `a handler failed on a message to "${message.topic}": ${textOf(cause)}`,
-      cause,
-    )
+    const text = `a handler failed on a message to "${message.topic}": ${textOf(cause)}`
+    const error = new MqttError('handler-failed', text, cause)
     this.#events.emit('error', { error, message })
     // An exchange of QoS 2 may have gone over to a later connection.
     if (policy === 'reconnect') (message.qos === 2 ? this.#driver : driver)?.abort(error, HANDLER_FAILED)
@@ -361,7 +362,8 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   }
 
   #hasNoRoom(): boolean {
-    return (this.#pending?.size ?? 0) >= this.#options.maxPending || this.#patience?.hasFullStreams === true
+    const pending = (this.#pending?.size ?? 0) + this.#unrecorded.length
+    return pending >= this.#options.maxPending || this.#patience?.hasFullStreams === true
   }
 
   #isFull(): boolean {
@@ -373,21 +375,23 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     driver.connection.keep(message)
     message.detach()
     this.#held.push(message)
-    this.#heldBytes += HELD + message.end - message.start
+    this.#heldBytes += weightOf(message)
     this.#updateReading()
   }
 
-  /** Hands over what was held, as far as there is room. */
+  /** Hands over what was held, as far as there is room: one after the other, though each may make room itself. */
   #drain(): void {
-    const driver = this.#driver
-    while (driver !== undefined && !this.#hasNoRoom()) {
+    if (this.#draining) return
+    this.#draining = true
+    for (let driver = this.#driver; driver !== undefined && !this.#hasNoRoom(); driver = this.#driver) {
       const message = this.#held.shift()
       if (message === undefined) break
-      this.#heldBytes -= HELD + message.end - message.start
+      this.#heldBytes -= weightOf(message)
       this.#dispatch(message, driver)
     }
+    this.#draining = false
     this.#updateReading()
-    driver?.touched()
+    this.#driver?.touched()
   }
 
   /** Reading goes on while there is room, or while an answer of the server is awaited, which lies behind. */

@@ -179,7 +179,8 @@ export class Driver implements TransportReceiver, AlarmOwner {
 
   /** Writes what there is now: before the stream is given up. */
   flush(): void {
-    if (!this.#pumping) this.#pump()
+    if (this.#pumping) this.#flush()
+    else this.#pump()
   }
 
   /** Ends the connection for a reason of ours. */
@@ -257,8 +258,9 @@ export class Driver implements TransportReceiver, AlarmOwner {
     // In order, DISCONNECT has to leave. Else what is lost is lost: its callers have been told.
     if (this.#isEnding || (this.#closed?.error === undefined && this.connection.output.pending > 0)) return
     this.#isEnding = true
-    // Nor may memory leave that is its owner's again.
-    if (this.written < this.lentUpTo) this.#transport.destroy()
+    // Nor may memory leave that is its owner's again, or will be when its message is given up.
+    const { lentUpTo } = this.#closed?.error === undefined ? this : this.connection.output
+    if (this.written < lentUpTo) this.#transport.destroy()
     else this.#transport.end()
   }
 }

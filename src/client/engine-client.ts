@@ -7,7 +7,7 @@ import type { Driver } from './driver.ts'
 
 export interface EngineClient {
   handleEvent(event: Exclude<ConnectionEvent, Closed | Connected>, driver: Driver): void
-  /** Asks the server for what must precede publishes. */
+  /** Asks the server for what must precede publishes, then lets those go. */
   handleConnected(event: Connected, driver: Driver): void
   handleGone(driver: Driver, error: MqttError): void
   handleTurn(): void

@@ -8,7 +8,7 @@
  * It owns the session, which outlives connections, and hands events of the connection to those whose they are.
  */
 
-import type { Closed, Connected, ConnectionEvent } from '../core/connection/events.ts'
+import { type Closed, type Connected, type ConnectionEvent, isAwaited } from '../core/connection/events.ts'
 import { ClosedError, disconnected, type MqttError, UsageError } from '../core/errors.ts'
 import type { DisconnectPacket } from '../core/packets/types.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
@@ -16,7 +16,7 @@ import type { Session } from '../core/session/session.ts'
 import { abortable, whenAborted } from './abortable.ts'
 import { Appointment } from './appointment.ts'
 import { Attempt } from './attempt.ts'
-import { Backoff } from './backoff.ts'
+import { asksAnew, Backoff } from './backoff.ts'
 import { createDeferred, type Deferred } from './deferred.ts'
 import { CLOSE_TIMEOUT, type Driver } from './driver.ts'
 import type { ClientState, ConnectResult, Events } from './events.ts'
@@ -78,7 +78,7 @@ export class Engine implements OpenerHost, KeeperHost {
     this.options = options
     this.resources = parts.resources
     this.opener = new Opener(options, parts.resources, parts.events, this)
-    this.backoff = new Backoff(options.reconnect, runtime, options.credentials !== undefined)
+    this.backoff = new Backoff(options.reconnect, runtime, asksAnew(options))
     this.#appointment = new Appointment(alarms)
     this.hold = new ProcessHold(alarms)
     this.#keeper = new SessionKeeper(options, givenClientId, runtime, this)
@@ -104,8 +104,7 @@ export class Engine implements OpenerHost, KeeperHost {
 
   connect(signal: AbortSignal | undefined): ConnectResult | Promise<ConnectResult> {
     signal?.throwIfAborted()
-    const { state } = this
-    if (state === 'connected' && this.#result !== undefined) return this.#result
+    if (this.connected !== undefined && this.#result !== undefined) return this.#result
     if (this.#leaving !== undefined) {
       const ends = this.#ends
       const ended = this.#leaving.ended.promise.then(() => {
@@ -136,7 +135,7 @@ export class Engine implements OpenerHost, KeeperHost {
     if (this.#isStopped()) {
       const isFirst = this.closedError === undefined
       this.closedError ??= disconnected()
-      const settled = this.#settle(this.closedError, this.#keeper.isKept)
+      const settled = this.#settle(this.closedError)
       return settled.then(() => {
         if (isFirst) this.#events.emit('closed', { error: undefined })
       })
@@ -182,13 +181,14 @@ export class Engine implements OpenerHost, KeeperHost {
 
   handleEvent(event: ConnectionEvent, driver: Driver): void {
     const attempt = this.#attempt?.driver === driver ? this.#attempt : undefined
-    // What a connection says after it was given up concerns only those who wait for an answer of its own.
+    // What a connection says after it was given up concerns only those who wait for it.
     const isCurrent = driver === this.driver || attempt !== undefined
-    if (!isCurrent && event.type !== 'operation') return
+    if (!isCurrent && !isAwaited(event)) return
     if (event.type === 'connected') this.#handleConnected(event, driver)
     else if (event.type !== 'closed') {
       if (this.#leaving?.keepsOut(event, driver)) return
-      if (event.type === 'sessionLost') this.#keeper.session = driver.connection.session
+      const isOurs = event.type === 'sessionLost' && (isCurrent || this.#isStopped())
+      if (isOurs) this.#keeper.session = driver.connection.session
       this.#client.handleEvent(event, driver)
     } else if (attempt === undefined) this.#handleClosed(event, driver)
     else attempt.handleFailed(event.error ?? disconnected())
@@ -268,6 +268,7 @@ export class Engine implements OpenerHost, KeeperHost {
     this.#attempt = attempt
     this.attempts += 1
     this.#move('dialing')
+    if (this.#attempt !== attempt) return
     this.#keeper
       .open()
       .then(() => (this.#attempt === attempt ? attempt.run() : undefined))
@@ -292,7 +293,6 @@ export class Engine implements OpenerHost, KeeperHost {
     // Listeners may have ended it.
     if (this.connected === undefined) return
     this.#client.handleConnected(event, driver)
-    driver.connection.resume(driver.now)
     driver.hold()
     this.#connecting?.resolve(this.#result)
     this.#connecting = undefined
@@ -388,7 +388,6 @@ export class Engine implements OpenerHost, KeeperHost {
   #finish(): void {
     const leaving = this.#leaving
     if (leaving === undefined) return
-    const kept = this.#keeper.isKept
     this.#attempt = undefined
     this.#appointment.clear()
     const error = disconnected()
@@ -404,7 +403,7 @@ export class Engine implements OpenerHost, KeeperHost {
       this.#events.emit('closed', { error: undefined })
       leaving.ended.resolve()
     }
-    void this.#settle(error, kept).then(ended)
+    void this.#settle(error).then(ended)
   }
 
   /** At once: no DISCONNECT, nobody waits. */
@@ -412,6 +411,7 @@ export class Engine implements OpenerHost, KeeperHost {
     const { driver } = this
     const attempt = this.#attempt
     const leaving = this.#leaving
+    const ends = this.#ends
     const wasConnected = this.#wasConnected
     this.#wasConnected = false
     this.closedError = closed
@@ -422,8 +422,9 @@ export class Engine implements OpenerHost, KeeperHost {
     attempt?.abort(closed)
     driver?.destroy()
     if (driver !== undefined) this.#client.handleGone(driver, closed)
+    if (ends !== this.#ends) return leaving?.ended.resolve()
     this.#rejectConnecting(closed)
-    void this.#settle(closed, this.#keeper.isKept)
+    void this.#settle(closed)
     this.#move('stopped')
     if (wasConnected) this.#tellDisconnected(closed)
     this.#events.emit('closed', { error: cause })
@@ -431,8 +432,8 @@ export class Engine implements OpenerHost, KeeperHost {
   }
 
   /** All that waits is settled, and the store closed; what it keeps is told when it has taken the last records. */
-  #settle(error: MqttError, kept: boolean): Promise<void> {
-    if (!kept) this.#keeper.discard(error)
+  #settle(error: MqttError): Promise<void> {
+    if (!this.#keeper.isKept) this.#keeper.discard(error)
     const closed = this.#keeper.close()
     this.#client.handleClosed(error, this.options.store === undefined ? undefined : closed)
     return closed

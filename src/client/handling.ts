@@ -5,12 +5,24 @@
  * more than one simple, synchronous handler need one.
  */
 
+import { propertiesLength } from '../core/packets/properties.ts'
 import type { IncomingMessage } from '../core/packets/publish.ts'
 import { isReasonCodeOf } from '../core/packets/reason-codes.ts'
 import type { Driver } from './driver.ts'
 import type { Handler } from './message.ts'
 import { invalid } from './option-checks.ts'
 import type { AckMode } from './subscribe-options.ts'
+
+/** Bytes that a message takes besides what it carries. */
+const HELD = 256
+
+/**
+ * What a message that waits takes, in bytes: a character may take two, and each property some sixteen times what it has
+ * in the packet.
+ */
+export function weightOf({ name, properties, start, end }: IncomingMessage): number {
+  return HELD + 2 * name.size + 16 * propertiesLength(properties) + end - start
+}
 
 /** One handler behind one filter. */
 export interface Route {
@@ -27,6 +39,8 @@ export interface Route {
   running: number
   /** Messages that wait for their turn. */
   waiting: Handling[]
+  /** Those are being called. */
+  advancing: boolean
   /** False once it was removed: it is not called any more. */
   active: boolean
 }

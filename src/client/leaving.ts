@@ -26,7 +26,11 @@ export class Leaving {
 
   /** Whether what is waited for has come. */
   isReady(driver: Driver): boolean {
-    if (driver.isBusy || driver.connection.output.pending > 0) return false
+    const { output, session } = driver.connection
+    const { journal } = session
+    // Behind a record, a packet may wait.
+    const isRecorded = journal === undefined || journal.position <= journal.storedUpTo
+    if (driver.isBusy || output.pending > 0 || !isRecorded) return false
     return this.#isLast || this.#client.isIdle
   }
 

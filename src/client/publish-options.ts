@@ -218,7 +218,7 @@ export function checkSendOptions(options: SendOptions, version5: Version5): Prop
 /**
  * The options of `disconnect`.
  *
- * @param sessionExpiryInterval seconds, as CONNECT and CONNACK have agreed on it
+ * @param sessionExpiryInterval seconds, as CONNECT has it, whatever CONNACK has said (5: 3.14.2.2.2)
  * @throws UsageError
  */
 export function resolveDisconnect(
@@ -237,7 +237,7 @@ export function resolveDisconnect(
   return { drain, reasonCode, properties }
 }
 
-function disconnectProperties(given: unknown, version5: Version5, agreed: number): Properties | undefined {
+function disconnectProperties(given: unknown, version5: Version5, asked: number): Properties | undefined {
   if (given === undefined) return undefined
   const { sessionExpiryInterval: expiry, ...others } = withDefaults('properties', given, {
     sessionExpiryInterval: undefined,
@@ -249,7 +249,7 @@ function disconnectProperties(given: unknown, version5: Version5, agreed: number
   if (version5 === 'no') throw needsVersion5(EXPIRY)
   const sessionExpiryInterval = checkExpiry(EXPIRY, expiry)
   // A session that was to end with its connection cannot be prolonged.
-  if (agreed === 0 && sessionExpiryInterval !== 0) {
+  if (asked === 0 && sessionExpiryInterval !== 0) {
     throw invalid(EXPIRY, '0 after a CONNECT whose sessionExpiryInterval was 0 (5: 3.14.2.2.2)', expiry)
   }
   return { ...checked, sessionExpiryInterval }

@@ -42,6 +42,8 @@ import type { Statistics } from './statistics.ts'
 export interface PublisherHost {
   /** The driver of the connection that stands. */
   readonly driver: Driver | undefined
+  /** The same, also while it is being closed. */
+  readonly stream: Driver | undefined
   readonly session: Session
   /** Why nothing is taken any more: the client was closed. */
   readonly closedError: MqttError | undefined
@@ -90,7 +92,9 @@ export class Publisher {
       const { qos } = options === NO_OPTIONS ? options : checkObject('', options)
       return qos ? this.#publishDelivery(topic, payload, options) : this.#publishQos0(topic, payload, options)
     } catch (error) {
-      return this.#rejected(topic, error)
+      const caller = new Caller(this.#events)
+      caller.fail(typeof topic === 'string' ? topic : '', error)
+      return caller.promise
     }
   }
 
@@ -154,7 +158,8 @@ export class Publisher {
     if (owner !== undefined) this.#reject(delivery, error)
     else if (this.#events.has('deliverySettled') && delivery.qos > 0)
       this.#events.emit('deliverySettled', { delivery: this.#host.describe(delivery), error })
-    if (this.#outbox.waiting > 0) this.#outbox.handleRoom(this.#host.session)
+    if (this.#outbox.waiting > 0 && this.#host.closedError === undefined)
+      this.#outbox.handleRoom(this.#host.session)
   }
 
   /** Deliveries are over: this one, and those behind it by `next`. */
@@ -185,7 +190,8 @@ export class Publisher {
   handleFlushed(driver: Driver): void {
     this.#handedOver.handleFlushed(driver.connection.output.taken)
     this.#written.handleFlushed(driver.written)
-    if (!driver.saturated && this.#draining.length > 0) this.#handleDrained()
+    if (!driver.saturated && this.#draining.length > 0)
+      for (const resolve of this.#draining.splice(0)) resolve()
     this.#outbox.handleRoom(this.#host.session)
   }
 
@@ -193,16 +199,15 @@ export class Publisher {
   handleGone(error: unknown): void {
     for (const topic of [...this.#handedOver.fail(error), ...this.#written.fail(error)])
       this.#events.emit('publishFailed', { topic, error })
-    this.#handleDrained()
+    for (const resolve of this.#draining.splice(0)) resolve()
   }
 
   /** Records up to `upTo` are durable. */
   handleStored(upTo: number): void {
     for (let next = this.#untilStored.first; next !== undefined; next = this.#untilStored.first) {
-      const { queuedAt } = next
       const owner = next.owner as DeliveryOwner | undefined
       // Recorded at 0 was what waits for room in the queue.
-      if (owner !== undefined && (queuedAt === 0 || queuedAt > upTo)) return
+      if (owner !== undefined && (next.queuedAt === 0 || next.queuedAt > upTo)) return
       this.#untilStored.shift()
       if (owner === undefined) continue
       next.owner = undefined
@@ -227,10 +232,6 @@ export class Publisher {
     for (const delivery of this.#outbox.drain()) this.#reject(delivery, error)
     if (stored === undefined) tell()
     else void stored.then(tell)
-  }
-
-  #handleDrained(): void {
-    for (const resolve of this.#draining.splice(0)) resolve()
   }
 
   #publishQos0(topic: string, payload: Payload, options: PublishOptions): Promise<PublishResult> {
@@ -283,11 +284,11 @@ export class Publisher {
 
   /** Resolves when the network has let go of all that was written so far, or the connection is gone. */
   #untilWritten(topic?: string): Promise<PublishResult> {
-    const { driver } = this.#host
-    if (driver === undefined) return this.handedOver(topic)
-    const { written } = driver.connection.output
-    if (driver.written >= written) return Promise.resolve(HANDED_OVER)
-    driver.lentUpTo = written
+    const { stream } = this.#host
+    if (stream === undefined) return this.handedOver(topic)
+    const { written } = stream.connection.output
+    if (stream.written >= written) return Promise.resolve(HANDED_OVER)
+    stream.lentUpTo = written
     return this.#written.promise(written, topic)
   }
 
@@ -386,7 +387,7 @@ export class Publisher {
     else this.#offer(delivery, session)
     // It was not sent at once.
     if (delivery.passing) delivery.move(this.#arena.copy(bytes as Uint8Array))
-    if (options.until !== 'stored' || this.#options.store === undefined) return delivery
+    if (options.until !== 'stored' || this.#options.store === undefined || qos === 0) return delivery
     // What a store has failed to take is settled, and lies before it.
     this.handleStored(0)
     this.#untilStored.push(delivery)
@@ -400,6 +401,8 @@ export class Publisher {
       () => this.#admit(delivery, this.#host.now),
       (oldest) => this.#drop(oldest),
     )
+    // Who was told of what gave way may have closed the client.
+    if (this.#host.closedError !== undefined) throw this.#host.closedError
     if (answer === 'admitted') return this.#admit(delivery, delivery.createdAt)
     if (answer === 'waiting') return
     if (answer === 'dropped') this.#statistics.messagesDropped += 1
@@ -428,6 +431,7 @@ export class Publisher {
     const { driver, session } = this.#host
     if (!this.#outbox.withdraw(delivery)) (driver?.connection ?? session).abandon(delivery)
     this.#reject(delivery, reason)
+    this.#outbox.handleRoom(session)
     driver?.touched()
   }
 
@@ -435,12 +439,6 @@ export class Publisher {
     const owner = delivery.owner as DeliveryOwner | undefined
     delivery.owner = undefined
     owner?.settle(delivery, error)
-  }
-
-  #rejected(topic: string, error: unknown): Promise<PublishResult> {
-    const caller = new Caller(this.#events)
-    caller.fail(typeof topic === 'string' ? topic : '', error)
-    return caller.promise
   }
 }
 

@@ -2,9 +2,13 @@
  * SUBSCRIBE and UNSUBSCRIBE as the application asks for them: queued while there is no connection, split over
  * packets by the server's limits, one after another for one filter, and issued anew when a connection ends before
  * the answer (rules 14, 17, 28).
+ *
+ * A server may refuse one by closing. What two connections ended before is sent alone the next time, one after another
+ * and before all publishes, so that it is known which of them the server cannot bear (decision 17).
  */
 
-import { type MqttError, RefusedError } from '../core/errors.ts'
+import { ConnectionError, type MqttError, RefusedError } from '../core/errors.ts'
+import { isServersDoing } from '../core/connection/endings.ts'
 import { Operation } from '../core/connection/operations.ts'
 import type { NegotiatedSettings } from '../core/connection/negotiated.ts'
 import { needsVersion5 } from './option-checks.ts'
@@ -57,6 +61,14 @@ export class Request {
   /** Operations that were sent and not answered. */
   open = 0
   sent = false
+  wasSent = false
+  isOver = false
+  /** How many connections the server ended before it answered. */
+  strikes = 0
+  /** Made by the client itself, which tries for ever: nobody waits for it, and without it the client would be deaf. */
+  isRenewal = false
+  /** Filters in one packet at most. */
+  most: number = Infinity
   /** Nobody waits any more; what a late SUBACK grants is undone. */
   abandoned = false
   readonly resolve: (answers: Answers) => void
@@ -82,15 +94,24 @@ export class Request {
   }
 }
 
+/** A connection may be lost at any time; after this many a request is suspected. */
+const SUSPECT_AFTER = 2
+
 export class Requests {
   readonly #maxFilters: number
+  readonly #poisonLimit: number
+  /** The most filters in a SUBSCRIBE that was answered, at least as many as AWS IoT takes. */
+  largest = 8
+  /** SUBSCRIBEs that were given up, and whose answers are still to come, or never will: the server may know them. */
+  unanswerable: Request[] = []
   /** Not finished, in the order in which they were asked for. */
   #queue: Request[] = []
   #driver: Driver | undefined = undefined
 
   /** @param maxFilters in one packet */
-  constructor(maxFilters: number) {
+  constructor(maxFilters: number, poisonLimit: number) {
     this.#maxFilters = maxFilters
+    this.#poisonLimit = poisonLimit
   }
 
   get size(): number {
@@ -120,26 +141,32 @@ export class Requests {
   /** Whoever asked has lost interest, rule 17. */
   abandon(request: Request, reason: unknown): void {
     request.reject(reason)
-    if (!request.sent) this.#remove(request)
     request.abandoned = true
+    if (!request.sent) this.#giveUp(request)
     this.#advance()
   }
 
-  /** A connection stands: what has no answer is sent, again if need be. */
+  /** A connection stands: what has no answer is sent, again if need be; then publishes go. */
   handleConnected(driver: Driver): void {
     this.#driver = driver
     this.#advance()
   }
 
   /** The connection is gone: what was sent and not answered is no session state, it waits for the next one. */
-  handleGone(): void {
+  handleGone(error: MqttError): void {
     this.#driver = undefined
     for (const request of this.#queue) {
+      if (request.sent && isServersDoing(error)) request.strikes += 1
       request.sent = false
       request.open = 0
       request.answers.clear()
     }
-    this.#queue = this.#queue.filter(({ abandoned }) => !abandoned)
+    for (const request of this.#queue) if (request.abandoned) this.#giveUp(request)
+    const suspect = this.#suspect()
+    if (suspect === undefined || suspect.isRenewal || this.#poisonLimit === 0) return
+    if (suspect.strikes < this.#poisonLimit) return
+    this.#remove(suspect)
+    suspect.reject(poisonError(suspect, error))
   }
 
   handleClosed(error: MqttError): void {
@@ -157,29 +184,39 @@ export class Requests {
     if (operation.error !== undefined && operation.reasonCodes.length === 0) {
       request.abandoned = true
       request.reject(operation.error)
-      this.#remove(request)
+      this.#giveUp(request)
       this.#advance()
       return undefined
     }
+    this.largest = Math.max(this.largest, operation.subscriptions.length)
     filtersOf(operation).forEach((filter, index) => {
       const reasonCode = operation.reasonCodes[index] ?? 0x80
       request.answers.set(filter, { reasonCode, local: false, properties: operation.result })
     })
     request.open -= 1
+    this.unanswerable = this.unanswerable.filter((other) => other !== request)
     if (request.open <= 0) this.#finish(request)
     return request.abandoned && request.kind === 'subscribe' ? request : undefined
   }
 
   #advance(): void {
     const driver = this.#driver
-    if (driver === undefined || this.#queue.length === 0) return
+    if (driver === undefined) return
+    const suspect = this.#suspect()
     const busy = new Set<string>()
-    for (const request of this.#queue) {
+    for (const request of suspect === undefined ? this.#queue : [suspect]) {
       const blocked = request.filters.some((filter) => busy.has(filter))
       for (const filter of request.filters) busy.add(filter)
       if (!request.sent && !blocked) this.#send(request, driver)
     }
+    if (suspect === undefined) driver.connection.resume(driver.now)
     driver.touched()
+  }
+
+  /** The first that several connections have ended before. */
+  #suspect(): Request | undefined {
+    const enough = Math.min(SUSPECT_AFTER, this.#poisonLimit || SUSPECT_AFTER)
+    return this.#queue.find(({ strikes }) => strikes >= enough)
   }
 
   #send(request: Request, driver: Driver): void {
@@ -187,7 +224,7 @@ export class Requests {
     if (settings === undefined) return
     const field = speaks5(settings) ? undefined : request.subscriptions.map(optionOf5).find(Boolean)
     if (field !== undefined) return this.abandon(request, needsVersion5(field))
-    request.sent = true
+    request.sent = request.wasSent = true
     const subject = request.kind === 'subscribe' ? this.#allowed(request, settings) : request.filters
     const operations = this.#split(request, subject, driver, settings)
     request.open = operations.length
@@ -213,7 +250,7 @@ export class Requests {
     const operations: Operation[] = []
     let rest: readonly (SubscriptionRequest | string)[] = subject
     while (rest.length > 0) {
-      let count = Math.min(rest.length, this.#maxFilters)
+      let count = Math.min(rest.length, this.#maxFilters, request.most)
       let operation = createOperation(request, rest.slice(0, count))
       while (count > 1 && driver.connection.requestSize(operation) > maximumPacketSize) {
         count = Math.ceil(count / 2)
@@ -226,7 +263,13 @@ export class Requests {
     return operations
   }
 
+  #giveUp(request: Request): void {
+    this.#remove(request)
+    if (request.wasSent && request.kind === 'subscribe') this.unanswerable.push(request)
+  }
+
   #finish(request: Request): void {
+    request.isOver = true
     this.#remove(request)
     request.resolve(request.answers)
     this.#advance()
@@ -269,14 +312,24 @@ function localAnswer(reasonCode: number): Answer {
   return { reasonCode, local: true, properties: undefined }
 }
 
+function poisonError({ kind, filters, strikes }: Request, cause: MqttError): ConnectionError {
+  const message =
+    `the server ended ${strikes} connections instead of answering ${kind.toUpperCase()} for ` +
+    `${quoted(filters)}; it may not allow that (option poisonLimit)`
+  return new ConnectionError('poison-delivery', message, { phase: 'established', cause })
+}
+
+function quoted(filters: Iterable<string>): string {
+  return Array.from(filters, (filter) => `"${filter}"`).join(', ')
+}
+
 /** All filters were refused. */
 export function allRefused(kind: 'subscribe' | 'unsubscribe', answers: Answers): RefusedError | undefined {
   const all = [...answers.values()]
   const [first] = all
   if (first === undefined || all.some(({ reasonCode }) => reasonCode < 0x80)) return undefined
   const { reasonCode, local, properties } = first
-  const filters = [...answers.keys()].map((filter) => `"${filter}"`).join(', ')
-  const what = `to ${kind} ${kind === 'subscribe' ? 'to' : 'from'} ${filters}`
+  const what = `to ${kind} ${kind === 'subscribe' ? 'to' : 'from'} ${quoted(answers.keys())}`
   const who = local ? `the server does not allow ${what}:` : `the server refused ${what} with`
   return new RefusedError(
     kind === 'subscribe' ? 'subscribe-refused' : 'unsubscribe-refused',

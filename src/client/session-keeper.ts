@@ -4,7 +4,7 @@
  * A store is opened with `connect()` and closed when the client stops, so that another process may take it over.
  */
 
-import { ClosedError, type MqttError, UsageError } from '../core/errors.ts'
+import { ClosedError, disconnected, type MqttError, UsageError } from '../core/errors.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import { Journal } from '../core/session/journal.ts'
 import { restoreSession } from '../core/session/restore.ts'
@@ -54,7 +54,13 @@ export class SessionKeeper {
 
   /** `connect()` begins: a session that is to be clean is. What was queued before the first one stays queued. */
   begin(): void {
-    if (!this.#fresh && !this.isKept) this.session = new Session(this.session.queued, this.session.pubrecs)
+    const { session } = this
+    if (!this.#fresh && !this.isKept) {
+      this.session = new Session(session.queued, session.pubrecs)
+      // A listener may begin anew where the client was about to be closed.
+      this.#fail([...session.released, ...session.published], session, disconnected())
+      void this.close()
+    }
     this.#fresh = false
   }
 
@@ -93,9 +99,12 @@ export class SessionKeeper {
 
   /** Drops all that is not settled: a clean session was closed. */
   discard(error: MqttError): void {
-    const deliveries = [...this.session.deliveries()]
+    this.#fail([...this.session.deliveries()], this.session, error)
+  }
+
+  #fail(deliveries: readonly Delivery[], session: Session, error: MqttError): void {
     for (const delivery of deliveries) {
-      this.session.settle(delivery)
+      session.settle(delivery)
       delivery.error = error
     }
     this.#host.handleFailed(deliveries)

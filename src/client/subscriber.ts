@@ -76,7 +76,7 @@ export class Subscriber {
     this.#events = parts.events
     this.#host = parts.host
     this.#options = options
-    this.requests = new Requests(options.maxFiltersPerSubscribe)
+    this.requests = new Requests(options.maxFiltersPerSubscribe, options.poisonLimit)
   }
 
   async subscribe(
@@ -96,10 +96,12 @@ export class Subscriber {
     const request = this.#request(wanted, options)
     holding.unlisten = whenAborted(signal, (reason) => {
       const last = this.#release(holding)
-      if (request?.answers.size === 0) this.requests.abandon(request, reason)
+      if (request?.isOver === false) this.requests.abandon(request, reason)
       else if (last.length > 0 && this.#host.closedError === undefined)
         this.unsubscribe(last, PLAIN).catch(() => {})
     })
+    // Not before: a handler that is called by it may undo all this.
+    this.#dispatcher.handleRoute()
     if (request === undefined) {
       const { filters } = this.#subscriptions
       return this.#subscription(holding, (filter) => filters.get(filter)?.request.qos ?? 0)
@@ -202,6 +204,7 @@ export class Subscriber {
     const { resubscribe } = this.#options
     if (resubscribe === 'always' || (resubscribe === 'session-lost' && !sessionPresent)) this.#renew(false)
     else if (resubscribe === 'session-lost' && doubtful) this.#renew(speaks5(settings))
+    for (const request of this.requests.unanswerable.splice(0)) this.#undo(request)
     this.requests.handleConnected(driver)
   }
 
@@ -213,8 +216,12 @@ export class Subscriber {
         this.#handleAnswer(filter, operation.reasonCodes[index] ?? 0x80)
       })
     }
-    if (abandoned === undefined) return
-    const unwanted = abandoned.filters.filter((filter) => this.#holders?.has(filter) !== true)
+    if (abandoned !== undefined) this.#undo(abandoned)
+  }
+
+  /** Nobody wants what it has asked for. */
+  #undo({ filters }: Request): void {
+    const unwanted = filters.filter((filter) => this.#holders?.has(filter) !== true)
     if (unwanted.length > 0) this.requests.add(new Request('unsubscribe', unwanted, undefined, 0))
   }
 
@@ -272,7 +279,6 @@ export class Subscriber {
       holding.routes.push(route)
       this.#subscriptions.add(route)
     }
-    this.#dispatcher.handleRoute()
     return holding
   }
 
@@ -368,15 +374,19 @@ export class Subscriber {
       if (group === undefined) groups.set(properties, [renewal])
       else group.push(renewal)
     }
-    return [...plain, ...of5].map(
-      ([properties, requests]) =>
-        new Request('subscribe', requests, added ? { ...properties, ...added } : properties, timeout),
-    )
+    return [...plain, ...of5].map(([properties, requests]) => {
+      const given = added ? { ...properties, ...added } : properties
+      const request = new Request('subscribe', requests, given, timeout)
+      // What a server has taken before, it takes again.
+      request.most = this.requests.largest
+      return request
+    })
   }
 
   /** @param onlyNew those that the server has bring no retained messages, 5: 3.8.3.1 */
   #renew(onlyNew: boolean): void {
     for (const request of this.#renewals(onlyNew).toReversed()) {
+      request.isRenewal = true
       this.requests.addFirst(request)
       request.answered
         .then((answers) => {
@@ -417,6 +427,7 @@ function createRoute(
     highWaterMark: stream === undefined ? Infinity : (options.highWaterMark ?? highWaterMark),
     running: 0,
     waiting: [],
+    advancing: false,
     active: true,
   }
 }

@@ -133,6 +133,7 @@ export class Conversation {
       {
         maximumPacketSize: 1_048_576,
         pingTimeout: 10_000,
+        maxOutput: Infinity,
         poisonLimit: 3,
         onUnknownSession: 'adopt',
         onSessionLost: 'resend',

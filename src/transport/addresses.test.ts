@@ -1,7 +1,7 @@
 import type dns from 'node:dns'
 import type net from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { cachedLookup } from './addresses.ts'
+import { cachedLookup, usersLookup } from './addresses.ts'
 
 const V4: dns.LookupAddress = { address: '192.0.2.1', family: 4 }
 const OTHER: dns.LookupAddress = { address: '192.0.2.2', family: 4 }
@@ -107,5 +107,18 @@ describe('look-ups of names', () => {
     const list = (await world.ask('one')) as unknown[]
     list.length = 0
     expect(await world.ask('one')).toEqual([V4, V6, OTHER])
+  })
+})
+
+describe('a look-up of the user', () => {
+  it.each([
+    ['nothing', undefined, 'undefined'],
+    ['a word', 'no idea', 'no idea'],
+    ['an error', new Error('broken'), 'broken'],
+  ])('that rejects with %s fails with an error', async (_what, thrown, message) => {
+    const lookup = usersLookup(() => Promise.reject(thrown) as never)
+    const error = await new Promise<unknown>((resolve) => lookup('broker', { all: true }, resolve))
+    expect(error).toBeInstanceOf(Error)
+    expect(error).toMatchObject({ message: expect.stringContaining(message) })
   })
 })

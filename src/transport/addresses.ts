@@ -4,6 +4,7 @@
 
 import type dns from 'node:dns'
 import type net from 'node:net'
+import { textOf } from '../core/errors.ts'
 import type { Lookup } from './dial-options.ts'
 
 interface Entry {
@@ -52,7 +53,8 @@ export function usersLookup(lookup: Lookup): net.LookupFunction {
       if (!isAnswered) answered()
       isAnswered = true
     }
-    const fail = (error: unknown): void => once(() => callback(error as Error, ''))
+    const fail = (error: unknown): void =>
+      once(() => callback(error instanceof Error ? error : new Error(textOf(error)), ''))
     const ask = async (): Promise<unknown> =>
       lookup(host, { all: true, family }, (error, addresses) => {
         if (error !== null && error !== undefined) fail(error)

@@ -176,7 +176,7 @@ export class SocketTransport implements Transport {
   #ended = false
   #error: unknown = undefined
   readonly #handleWritten = (): void => {
-    this.#receiver?.handleWritten(this.written)
+    if (!this.#ended) this.#receiver?.handleWritten(this.written)
   }
 
   /** Over a socket whose chunks come as 'data', each in memory of its own. */

@@ -89,7 +89,7 @@ export const ejabberd: BrokerKind = {
     {
       what: 'It has no shared subscriptions. In version 5 CONNACK says so; in 3.1.1 it closes the connection at the SUBSCRIBE.',
       client:
-        'In version 5 `subscribe` rejects before anything is sent (`RefusedError` 0x9E, `local`); in 3.1.1 one sees the connection lost.',
+        'In version 5 `subscribe` rejects before anything is sent (`RefusedError` 0x9E, `local`); in 3.1.1 with `poison-delivery`, after five connections.',
     },
     {
       what: 'It always sends Server Keep Alive, the value that the client asked for.',

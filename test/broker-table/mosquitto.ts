@@ -49,12 +49,17 @@ export const mosquitto: BrokerKind = {
     {
       what: '2.0.11 ends a version 5 connection whose session is taken over without DISCONNECT 0x8E.',
       client:
-        'It can only say `connection-lost`; by its back-off two clients with one identifier do not fight.',
+        'It can only say `connection-lost`; two clients with one identifier take the session from each other again and again, at the pace of their back-off.',
     },
     {
       what: 'With its default `max_inflight_messages 20`, 2.0 answers the QoS 2 messages of a 3.1.1 client beyond 20 with PUBREC and drops them.',
       client:
         'In 3.1.1 it has at most 19 of QoS 2 open (`maxInflightQos2`); in version 5 it keeps to Receive Maximum. The rows with 500 messages run with the default.',
+    },
+    {
+      what: 'It oversteps Receive Maximum of the client: of what it has queued for it, 2.0.11 sends 78 messages where 8 are allowed.',
+      client:
+        'It says so and leaves (`receive-maximum-exceeded`), the next time at long intervals: leave `receiveMaximum` out, `maxPending` bounds what waits.',
     },
   ],
   start,

@@ -28,7 +28,7 @@ describe('the bundle for browsers', () => {
   })
 
   // docs/decisions/0008: what it is made of, and why it is not less.
-  it('weighs at most 55 KB, minified and compressed', async () => {
+  it('weighs at most 56 KB, minified and compressed', async () => {
     const { outputFiles } = await build({
       entryPoints: [ENTRY],
       bundle: true,
@@ -41,7 +41,7 @@ describe('the bundle for browsers', () => {
     })
     const size = gzipSync(outputFiles[0]?.contents ?? '', { level: 9 }).length
     expect(size).toBeGreaterThan(10_000)
-    expect(size).toBeLessThanOrEqual(55_000)
+    expect(size).toBeLessThanOrEqual(56_000)
   })
 
   it('is made of this package alone', () => {

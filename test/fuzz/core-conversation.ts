@@ -74,6 +74,7 @@ class CoreConversation {
     this.#options = {
       maximumPacketSize: random.pick([300, 2_000, 16_777_216]),
       pingTimeout: 10_000,
+      maxOutput: 1_000_000_000,
       poisonLimit: random.pick([0, 0, 3]),
       onUnknownSession,
       onSessionLost: random.pick(['resend', 'fail'] as const),

@@ -241,9 +241,9 @@ const SURROUNDINGS: readonly PlantedBug[] = [
   {
     name: 'publishes before SUBSCRIBE after a lost session',
     why: 'answers to what is sent again come before anybody listens (rules 14, 16)',
-    file: 'src/client/engine.ts',
-    text: 'this.#client.handleConnected(event, driver)\n    driver.connection.resume(driver.now)',
-    replacement: 'driver.connection.resume(driver.now)\n    this.#client.handleConnected(event, driver)',
+    file: 'src/client/requests.ts',
+    text: '    const suspect = this.#suspect()\n    const busy',
+    replacement: '    driver.connection.resume(driver.now)\n    const suspect = this.#suspect()\n    const busy',
     tests: [test('client/client-resubscribing')],
   },
   {
@@ -361,6 +361,14 @@ const MEMORY: readonly PlantedBug[] = [
     text: 'return this.#written - this.#socket.writableLength',
     replacement: 'return this.#written',
     tests: [test('transport/tcp')],
+  },
+  {
+    name: 'a message that waits for room does not keep its payload',
+    why: 'when its turn comes, its handler is given bytes of a later packet',
+    file: 'src/client/dispatcher.ts',
+    text: '#hold(message: IncomingMessage, driver: Driver): void {\n    driver.connection.keep(message)\n',
+    replacement: '#hold(message: IncomingMessage, _driver: Driver): void {\n',
+    tests: [test('client/lent-memory')],
   },
 ]
 

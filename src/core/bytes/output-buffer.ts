@@ -36,6 +36,8 @@ export interface OutputCounts {
   /** Since the beginning. */
   readonly written: number
   readonly taken: number
+  /** Up to here there is memory among it that is its owner's. */
+  readonly lentUpTo: number
 }
 
 export class OutputBuffer implements OutputCounts {
@@ -43,6 +45,7 @@ export class OutputBuffer implements OutputCounts {
   slab: Slab = NO_SLAB
   bytes: Uint8Array = NO_SLAB.bytes
   position = 0
+  lentUpTo = 0
 
   readonly #slabs: Slabs
   #start = 0
@@ -116,6 +119,7 @@ export class OutputBuffer implements OutputCounts {
     this.#seal()
     this.#chunks.push({ bytes, slab: undefined, continues: bytes.length })
     this.#chunkBytes += bytes.length
+    this.lentUpTo = this.written
   }
 
   /**

@@ -40,7 +40,7 @@ export class AckRun {
       if (header !== undefined) this.#source.inRun = false
       return undefined
     }
-    const { ids } = this.#session
+    const { ids, journal } = this.#session
     const publishing = this.#publishing
     const end = Math.min(bytes.length, position + LONGEST_RUN * SIZE) - SIZE
     let first: Delivery | undefined
@@ -54,6 +54,8 @@ export class AckRun {
       }
       const delivery = ids.get(packetId)
       if (!(delivery instanceof Delivery) || !isDue(header, delivery)) break
+      // With a store it may have an identifier and wait for its record.
+      if (journal !== undefined && delivery.attempts === 0) break
       if (header === PUBREC) {
         publishing.release(delivery)
         continue

@@ -46,8 +46,13 @@ export class Asking {
     this.#operations = new Operations(parts.session.ids, parts.deadlines)
   }
 
+  /** SUBSCRIBEs and UNSUBSCRIBEs have no answer yet. */
+  get hasRequests(): boolean {
+    return this.#operations.size > 0
+  }
+
   get awaitsAnswer(): boolean {
-    return this.#operations.size > 0 || this.keepAlive.awaitsAnswer || this.authentication.isOpen
+    return this.hasRequests || this.keepAlive.awaitsAnswer || this.authentication.isOpen
   }
 
   /** Sends SUBSCRIBE or UNSUBSCRIBE, now or when an id is free. */

@@ -13,6 +13,8 @@ export interface ConnectionOptions extends PublishingOptions {
   readonly maximumPacketSize: number
   /** ms. */
   readonly pingTimeout: number
+  /** Bytes that may wait for a network that takes none. */
+  readonly maxOutput: number
   readonly poisonLimit: number
   readonly onUnknownSession: 'adopt' | 'close'
   readonly onSessionLost: OnSessionLost

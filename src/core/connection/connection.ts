@@ -25,7 +25,7 @@ import { Authentication } from './authentication.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import { Deadlines } from './deadlines.ts'
 import { DurableOutput } from './durable-output.ts'
-import { disconnectedError, lostError, notConnectedError, portError, silentError } from './endings.ts'
+import { disconnectedError, inputError, lostError, notConnectedError, silentError } from './endings.ts'
 import type { ConnectionEvent } from './events.ts'
 import type { ConnectionState } from './legal-packets.ts'
 import { type NegotiatedSettings, negotiate } from './negotiated.ts'
@@ -60,6 +60,7 @@ export class Connection {
   #reading = true
   /** Whether the server has said anything. */
   #heard = false
+  #resumed = false
   // Never undefined: a number that may be that costs an object at each change.
   #now = 0
 
@@ -97,9 +98,10 @@ export class Connection {
     if (this.#state === 'closed') return
     this.#now = now
     this.#asking.keepAlive.handleReceived(now)
-    const foreign = this.#heard ? undefined : portError(chunk)
+    const pending = this.output.pending + this.#durable.pending
+    const fault = inputError(this.#heard ? undefined : chunk, pending, this.#options.maxOutput)
     this.#heard = true
-    if (foreign !== undefined) return this.#fail(foreign)
+    if (fault !== undefined) return this.#fail(fault)
     this.#source.push(chunk, kept)
     if (!this.#reading) this.#source.keepRest()
   }
@@ -149,6 +151,8 @@ export class Connection {
   handleEnd(error: unknown, now: number): void {
     if (this.#state === 'closed') return
     this.#now = now
+    const last = this.#source.lastWords(this.#state)
+    if (last !== undefined) return this.#handleDisconnect(last)
     this.#fail(lostError(error, this.settings !== undefined, this.#heard))
   }
 
@@ -165,14 +169,16 @@ export class Connection {
 
   /** After `connected`: sends what the session owes, and from now on what waits. */
   resume(now: number): void {
-    if (this.#state === 'closed' || this.publishing !== undefined) return
+    if (this.#state === 'closed' || this.#resumed) return
     this.#now = now
+    this.#resumed = true
     this.publishing = this.#publishing
     this.publishing?.resume(now)
   }
 
   /** What waits in the queue stays there: the connection is about to end. */
   sendNoMore(): void {
+    this.#resumed = true
     this.publishing = undefined
   }
 
@@ -202,7 +208,7 @@ export class Connection {
   /** Sends SUBSCRIBE or UNSUBSCRIBE when an id is free; the operation is an event when it was answered. */
   request(operation: Operation, now: number): void {
     this.#now = now
-    if (this.#state !== 'connected') return this.#refuse(operation)
+    if (this.#state !== 'connected') return this.#interrupt(operation, notConnectedError())
     this.#asking.request(operation, now)
   }
 
@@ -214,7 +220,7 @@ export class Connection {
   /** Sends PINGREQ for a `ping()` of the user's. */
   ping(operation: Operation, now: number): void {
     this.#now = now
-    if (this.#state !== 'connected') return this.#refuse(operation)
+    if (this.#state !== 'connected') return this.#interrupt(operation, notConnectedError())
     this.#asking.ping(operation, this.#reading, now)
   }
 
@@ -233,7 +239,7 @@ export class Connection {
   /** Begins a re-authentication, 5: 4.12.1. */
   reauthenticate(operation: Operation, properties: Properties, now: number): void {
     this.#now = now
-    if (this.#state !== 'connected') return this.#refuse(operation)
+    if (this.#state !== 'connected') return this.#interrupt(operation, notConnectedError())
     if (!this.#asking.reauthenticate(operation, properties, now)) this.#events.push(operation)
   }
 
@@ -436,9 +442,9 @@ export class Connection {
     }
   }
 
-  /** Nothing is written before CONNACK or behind DISCONNECT. */
-  #refuse(operation: Operation): void {
-    operation.error = notConnectedError()
+  /** It has no answer, and will have none on this connection. */
+  #interrupt(operation: Operation, error: MqttError | undefined): void {
+    operation.error = error
     operation.interrupted = true
     this.#events.push(operation)
   }
@@ -455,21 +461,15 @@ export class Connection {
 
   /** The server broke the rules or the network failed. */
   #fail(error: MqttError): undefined {
-    if (error instanceof ProtocolError && this.#codec.hasProperties && this.#state === 'connected') {
-      this.#writeDisconnect({ type: 'disconnect', reasonCode: error.reasonCode, properties: undefined })
-    }
-    this.#close(error, undefined)
+    if (error instanceof ProtocolError) this.abort(error, error.reasonCode, this.#now)
+    else this.#close(error, undefined)
   }
 
   #close(error: MqttError | undefined, packet: DisconnectPacket | undefined): undefined {
     this.#state = 'closed'
     this.publishing = undefined
-    if (error !== undefined) this.#publishing?.handleEnd(error, this.#options.poisonLimit)
-    for (const operation of this.#asking.drain()) {
-      operation.error = error
-      operation.interrupted = true
-      this.#events.push(operation)
-    }
+    if (!this.#asking.hasRequests) this.#publishing?.handleEnd(error, this.#options.poisonLimit)
+    for (const operation of this.#asking.drain()) this.#interrupt(operation, error)
     this.#events.push({ type: 'closed', error, packet })
   }
 }

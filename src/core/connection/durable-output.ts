@@ -50,6 +50,11 @@ export class DurableOutput {
     }
   }
 
+  /** About what it takes, in bytes. */
+  get pending(): number {
+    return 128 * this.#waiting.length
+  }
+
   handleStored(upTo: number): void {
     let count = 0
     while (count < this.#waiting.length && (this.#waiting[count] as Waiting).position <= upTo) count += 1

@@ -1,6 +1,6 @@
 /** Why a connection ended, in words: what came, and where. */
 
-import { ConnectionError, MqttError, RefusedError, textOf, violation } from '../errors.ts'
+import { ConnectionError, MqttError, ProtocolError, RefusedError, textOf, violation } from '../errors.ts'
 import { describeReasonCode } from '../packets/reason-codes.ts'
 import type { DisconnectPacket } from '../packets/types.ts'
 import { inItsWords } from './opening.ts'
@@ -47,6 +47,24 @@ export function silentError(timeout: number): ConnectionError {
   return new ConnectionError('ping-timeout', message, { phase: 'established' })
 }
 
+/**
+ * What is wrong with a server, before it is listened to.
+ *
+ * @param first what it has said first
+ * @param pending bytes that wait for it, or for the store: acknowledgements have no other bound when it sends and does
+ * not read
+ */
+export function inputError(
+  first: Uint8Array | undefined,
+  pending: number,
+  most: number,
+): ConnectionError | undefined {
+  if (first !== undefined) return portError(first)
+  if (pending <= most) return undefined
+  const message = `the server sends and does not read: ${pending} bytes wait`
+  return new ConnectionError('connection-lost', message, { phase: 'established' })
+}
+
 /** DISCONNECT came, 5: 3.14; a refused re-authentication ends so, too [5 MQTT-4.12.1-2]. */
 export function disconnectedError({ reasonCode, properties }: DisconnectPacket): MqttError {
   if (properties?.sessionExpiryInterval !== undefined) {
@@ -56,6 +74,17 @@ export function disconnectedError({ reasonCode, properties }: DisconnectPacket):
   const message = `the server disconnected with ${describeReasonCode(reasonCode)}${inItsWords(properties)}`
   return new RefusedError('server-disconnected', message, { reasonCode, properties })
 }
+
+/**
+ * Whether the server may have closed because of what was sent to it: it was not this side that ended the connection, nor
+ * silence, nor another client with our id.
+ */
+export function isServersDoing(error: MqttError | undefined): boolean {
+  const isRefusal = error instanceof RefusedError && error.reasonCode !== SESSION_TAKEN_OVER
+  return isRefusal || error instanceof ProtocolError || error?.code === 'connection-lost'
+}
+
+const SESSION_TAKEN_OVER = 0x8e
 
 /** Nothing is written before CONNACK or behind DISCONNECT. */
 export function notConnectedError(detail = ''): ConnectionError {

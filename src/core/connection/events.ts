@@ -49,6 +49,11 @@ export interface Closed {
   readonly packet: DisconnectPacket | undefined
 }
 
+/** Whether somebody waits for what it tells, whatever has become of the connection. */
+export function isAwaited({ type }: ConnectionEvent): boolean {
+  return type === 'operation' || type === 'delivery' || type === 'sessionLost'
+}
+
 export type ConnectionEvent =
   | IncomingMessage
   /** One that is over, and those behind it by `next`, whose acknowledgements came behind its own. */

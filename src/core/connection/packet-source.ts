@@ -9,7 +9,7 @@ import { PacketReader } from '../bytes/packet-reader.ts'
 import { type Codec, headerFault } from '../packets/codec.ts'
 import { decodePublish, type IncomingMessage } from '../packets/publish.ts'
 import type { ReceivedTopics } from '../packets/received-topics.ts'
-import type { ConnectPacket, ControlPacket, PublishPacket } from '../packets/types.ts'
+import type { ConnectPacket, ControlPacket, DisconnectPacket, PublishPacket } from '../packets/types.ts'
 import { arrivalFault, type ConnectionState, wordsFault } from './legal-packets.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -66,6 +66,17 @@ export class PacketSource {
     if (type === 3) return this.#message(reader, header & 0x0f, state)
     this.inRun = type > 3 && type < 8
     return this.#control(reader, header, state)
+  }
+
+  /** DISCONNECT, if there is one in what was not read: a stream may end before that has had its turn. */
+  lastWords(state: ConnectionState): DisconnectPacket | undefined {
+    try {
+      for (let packet = this.next(state); packet !== undefined; packet = this.next(state))
+        if (packet.type === 'disconnect') return packet
+    } catch {
+      // What is broken says nothing.
+    }
+    return undefined
   }
 
   /** What may be read without `next`, from `position` on: nothing when somebody watches. */

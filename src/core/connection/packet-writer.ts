@@ -116,10 +116,12 @@ export class PacketWriter {
     this.#written(packet)
   }
 
-  /** Properties are left out when they do not fit [5 MQTT-3.14.2-3, -4]. */
+  /** Words are left out when they do not fit [5 MQTT-3.14.2-3, -4]. */
   disconnect(packet: DisconnectPacket, maximumPacketSize: number): void {
+    const { sessionExpiryInterval } = packet.properties ?? {}
     const fits = this.#codec.disconnectSize(packet) <= maximumPacketSize
-    const sent = fits ? packet : { ...packet, properties: undefined }
+    const properties = sessionExpiryInterval === undefined ? undefined : { sessionExpiryInterval }
+    const sent = fits ? packet : { ...packet, properties }
     this.#codec.encodeDisconnect(this.buffer, sent)
     this.#written(sent)
   }

@@ -17,6 +17,7 @@ import type { Session } from '../session/session.ts'
 import type { TopicName } from '../topics/topic-names.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { DurableOutput } from './durable-output.ts'
+import { isServersDoing } from './endings.ts'
 import { datedProperties, expiry } from './expiry.ts'
 import type { NegotiatedSettings } from './negotiated.ts'
 import type { PacketWriter } from './packet-writer.ts'
@@ -191,8 +192,7 @@ export class Publishing {
     properties: Properties | undefined,
   ): Delivery | undefined {
     const delivery = this.#holder(packetId, 'PUBACK', 1)
-    if (delivery === undefined) return undefined
-    return this.finish(delivery, reasonCode, properties)
+    return delivery && this.finish(delivery, reasonCode, properties)
   }
 
   /** PUBREC, 3.5. */
@@ -203,7 +203,8 @@ export class Publishing {
   ): Delivery | undefined {
     const delivery = this.#holder(packetId, 'PUBREC', 2)
     if (delivery === undefined) {
-      if (reasonCode < 0x80) this.#writer.acknowledge('pubrel', packetId, 0x92)
+      if (reasonCode < 0x80 && this.#session.ids.get(packetId)?.type !== 'delivery')
+        this.#writer.acknowledge('pubrel', packetId, 0x92)
       return undefined
     }
     if (delivery.state === 'published' && reasonCode >= 0x80)
@@ -229,10 +230,9 @@ export class Publishing {
     properties: Properties | undefined,
   ): Delivery | undefined {
     const delivery = this.#holder(packetId, 'PUBCOMP', 2)
-    if (delivery === undefined) return undefined
-    if (delivery.state !== 'released')
+    if (delivery?.state === 'published')
       throw violation(`PUBCOMP came for the packet identifier ${packetId} before PUBREL`)
-    return this.finish(delivery, reasonCode === 0x92 ? 0 : reasonCode, properties)
+    return delivery && this.finish(delivery, reasonCode === 0x92 ? 0 : reasonCode, properties)
   }
 
   /** The exchange is over. */
@@ -287,9 +287,9 @@ export class Publishing {
     )
   }
 
-  /** The connection ended: the delivery that is the likely cause, if there is one, rule 8. A failing store is none. */
-  handleEnd({ code }: MqttError, poisonLimit: number): void {
-    if (code === 'store-failed') return
+  /** The connection ended, and no request may be the cause: the delivery that is the likely one, if there is one, rule 8. */
+  handleEnd(error: MqttError | undefined, poisonLimit: number): void {
+    if (!isServersDoing(error)) return
     const first = this.#session.published.head
     if (this.#acknowledged || !first?.attempts || first.connection !== this.#connection) return
     const poison = this.#session.strike(poisonLimit)
@@ -306,7 +306,8 @@ export class Publishing {
 
   #holder(packetId: number, type: string, qos: number): Delivery | undefined {
     const holder = this.#session.ids.get(packetId)
-    if (holder === undefined || holder.type === 'reserved') {
+    const isUnsent = holder?.type === 'delivery' && holder.attempts === 0
+    if (holder === undefined || holder.type === 'reserved' || isUnsent) {
       this.#traffic.unknownAcknowledgements += 1
       return undefined
     }
@@ -346,7 +347,7 @@ export class Publishing {
 
   #sendAgain(delivery: Delivery): boolean {
     this.#resend = delivery.next
-    const refusal = this.#limits.refusal(delivery, true)
+    const refusal = expiry(delivery, this.#now) ?? this.#limits.refusal(delivery, delivery.attempts > 0)
     if (refusal !== undefined) {
       this.#session.giveUp(delivery)
       delivery.error = refusal
@@ -428,7 +429,7 @@ export class Publishing {
         const deadline = delivery.timeout === 0 || waiting ? Infinity : delivery.sentAt + delivery.timeout
         if (deadline > now) {
           this.#deadlines.delivery = Math.min(this.#deadlines.delivery, deadline)
-          open += 1
+          if (!waiting) open += 1
           if (delivery.qos === 2) openQos2 += 1
         } else {
           this.abandon(delivery)

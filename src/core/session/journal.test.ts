@@ -113,6 +113,7 @@ describe('the journal', () => {
     recorded.session.queue(given)
     recorded.session.bind(given)
     recorded.store()
+    given.attempts = 1
     recorded.session.giveUp(given)
     recorded.store()
     const restored = recorded.restored()

@@ -109,7 +109,8 @@ export class Session {
   queue(delivery: Delivery): void {
     delivery.key = this.#nextKey++
     this.queued.push(delivery)
-    if (this.journal === undefined) return
+    // What is restored is sent again, which QoS 0 never is.
+    if (this.journal === undefined || delivery.qos === 0) return
     this.journal.queued(delivery)
     delivery.queuedAt = delivery.recordedAt = this.journal.position
   }
@@ -147,7 +148,7 @@ export class Session {
     }
     delivery.state = 'settled'
     delivery.release()
-    this.journal?.settled(delivery)
+    if (delivery.qos > 0) this.journal?.settled(delivery)
     if (delivery === this.#suspect) this.#suspect = undefined
   }
 
@@ -158,11 +159,11 @@ export class Session {
     delivery.abandoned = true
   }
 
-  /** The delivery is given up though the server may know of it: its id stays taken until the session ends. */
+  /** The delivery is given up. The server may know of it, if it was sent: its id stays taken until the session ends. */
   giveUp(delivery: Delivery): void {
     const { packetId } = delivery
     this.settle(delivery)
-    if (packetId === 0) return
+    if (packetId === 0 || delivery.attempts === 0) return
     this.reserve(packetId)
     this.journal?.reserved(packetId)
   }
@@ -254,7 +255,7 @@ export class Session {
     this.record(journal)
     const { position } = journal
     for (const delivery of this.deliveries()) {
-      if (delivery.queuedAt === 0) delivery.queuedAt = delivery.recordedAt = position
+      if (delivery.queuedAt === 0 && delivery.qos > 0) delivery.queuedAt = delivery.recordedAt = position
     }
     if (this.receivedAt === Infinity) this.receivedAt = position
   }
@@ -274,6 +275,7 @@ export class Session {
       if (holder === RESERVED) journal.reserved(id)
     }
     for (const delivery of this.deliveries()) {
+      if (delivery.qos === 0) continue
       journal.queued(delivery)
       if (delivery.packetId !== 0) journal.bound(delivery)
       if (delivery.state === 'released') journal.released(delivery)
