@@ -4,19 +4,23 @@ import { type MemoryClock, MemoryNetwork } from './broker-memory.ts'
 import { Broker } from './broker/broker.ts'
 import { connectOf } from './broker/raw-client.ts'
 import { encodePacket } from './broker/server-codec.ts'
+import { VirtualRuntime } from './virtual-runtime.ts'
 
 const CONNECT = encodePacket(connectOf('3.1.1'), '3.1.1')
 const CONNACK = [0x20, 2, 0, 0]
 const PINGREQ = Uint8Array.of(0xc0, 0)
 const PINGRESP = [0xd0, 0]
+const PUBLISH = Uint8Array.of(0x30, 3, 0, 1, 0x61)
 
 /** Notes all calls. */
 class Receiver implements TransportReceiver {
   readonly calls: unknown[] = []
+  readonly chunks: { readonly chunk: Uint8Array; readonly kept: boolean }[] = []
   onData: () => void = () => {}
 
-  handleData(chunk: Uint8Array): void {
+  handleData(chunk: Uint8Array, kept: boolean): void {
     this.calls.push([...chunk])
+    this.chunks.push({ chunk, kept })
     this.onData()
   }
 
@@ -78,6 +82,43 @@ describe('in memory', () => {
     ])
   })
 
+  it('what the client receives is lent, and what the test sends stays as it is', () => {
+    const broker = new Broker()
+    const network = new MemoryNetwork(broker)
+    const { transport, receiver } = open(network)
+    transport.write(CONNECT)
+    network.flush()
+    const own = Uint8Array.from(PINGRESP)
+    broker.connections[0]?.send(own)
+    network.flush()
+    expect(receiver.calls.slice(1)).toEqual([CONNACK, PINGRESP])
+    expect(receiver.chunks).toEqual([
+      { chunk: new Uint8Array(4).fill(0xaa), kept: false },
+      { chunk: new Uint8Array(2).fill(0xaa), kept: false },
+    ])
+    expect([...own]).toEqual(PINGRESP)
+  })
+
+  it('goes on after a callback of the test has thrown', () => {
+    const broker = new Broker({
+      onMessage: () => {
+        throw new Error('enough')
+      },
+    })
+    const network = new MemoryNetwork(broker)
+    const { transport, receiver } = open(network)
+    transport.write(CONNECT)
+    network.flush()
+    receiver.take()
+    transport.write(PUBLISH)
+    transport.write(PINGREQ)
+    expect(() => network.flush()).toThrow('enough')
+    const total = CONNECT.length + PUBLISH.length
+    expect(receiver.take()).toEqual([`written ${total}`])
+    network.flush()
+    expect(receiver.take()).toEqual([`written ${total + 2}`, PINGRESP])
+  })
+
   it('a paused transport reports nothing until it is resumed', () => {
     const network = new MemoryNetwork(new Broker())
     const { transport, receiver } = open(network)
@@ -99,7 +140,7 @@ describe('in memory', () => {
     transport.write(CONNECT)
     network.flush()
     receiver.take()
-    transport.write(Uint8Array.of(0x30, 3, 0, 1, 0x61))
+    transport.write(PUBLISH)
     transport[how]()
     transport.write(PINGREQ)
     network.flush()
@@ -152,6 +193,42 @@ describe('in memory', () => {
     expect(network.broker.connections).toHaveLength(1)
     const reason = new Error('enough')
     await expect(network.dial(target, AbortSignal.abort(reason))).rejects.toBe(reason)
+  })
+
+  it('a broker that was stopped goes on with its deadlines, also without connections', async () => {
+    const runtime = new VirtualRuntime()
+    const broker = new Broker({ sessionExpiryInterval: 10 })
+    const { transport } = open(new MemoryNetwork(broker, runtime))
+    transport.write(encodePacket(connectOf('3.1.1', { cleanStart: false }), '3.1.1'))
+    transport.end()
+    await runtime.settle()
+    expect([broker.sessions.size, broker.connections.length]).toEqual([1, 0])
+    broker.pause()
+    await runtime.advance(20_000)
+    expect(broker.sessions.size).toBe(1)
+    broker.resume()
+    await runtime.advance(1)
+    expect(broker.sessions.size).toBe(0)
+  })
+
+  it('with a clock what is left after a callback has thrown crosses all the same', () => {
+    const tasks: (() => void)[] = []
+    const clock: MemoryClock = {
+      now: () => 0,
+      defer: (task) => tasks.push(task),
+      setTimer: () => ({ cancel: () => {} }),
+    }
+    const broker = new Broker({
+      onMessage: () => {
+        throw new Error('enough')
+      },
+    })
+    const { transport, receiver } = open(new MemoryNetwork(broker, clock))
+    for (const chunk of [CONNECT, PUBLISH, PINGREQ]) transport.write(chunk)
+    expect(tasks.shift()).toThrow('enough')
+    tasks.shift()?.()
+    expect(receiver.calls.filter((call) => Array.isArray(call))).toEqual([[...CONNACK, ...PINGRESP]])
+    expect(tasks).toEqual([])
   })
 
   it('with a clock the network runs by itself', () => {

@@ -11,6 +11,7 @@
 import type { Dial, Transport, TransportReceiver } from '../transport/transport.ts'
 import type { Broker } from './broker/broker.ts'
 import type { BrokerConnection } from './broker/broker-connection.ts'
+import { lend } from './lending.ts'
 
 /** What a network needs to run by itself; a client's `Runtime` is one. */
 export interface MemoryClock {
@@ -59,17 +60,17 @@ export class MemoryNetwork {
   flush(): void {
     if (this.#isFlushing) return
     this.#isFlushing = true
-    for (let isMoving = true; isMoving; ) {
-      isMoving = false
-      for (const [connection, transport] of this.#transports) {
-        if (transport.deliverToBroker(this.now)) isMoving = true
-        if (transport.deliverToClient()) isMoving = true
-        if (transport.isOver) this.#transports.delete(connection)
-      }
+    let isDone = false
+    // Callbacks of the test's may throw.
+    try {
+      while (this.#move());
+      this.broker.takeDirty()
+      isDone = true
+    } finally {
+      this.#isFlushing = false
+      this.#setTimer()
+      if (!isDone) this.#schedule()
     }
-    this.broker.takeDirty()
-    this.#isFlushing = false
-    this.#setTimer()
   }
 
   /** Lets the broker's time pass, for a network without a clock. */
@@ -85,6 +86,17 @@ export class MemoryNetwork {
     this.#time = end
     this.broker.handleTimeout(end)
     this.flush()
+  }
+
+  /** Whether anything moved. */
+  #move(): boolean {
+    let isMoving = false
+    for (const [connection, transport] of this.#transports) {
+      if (transport.deliverToBroker(this.now)) isMoving = true
+      if (transport.deliverToClient()) isMoving = true
+      if (transport.isOver) this.#transports.delete(connection)
+    }
+    return isMoving
   }
 
   #schedule(): void {
@@ -168,14 +180,17 @@ class MemoryTransport implements Transport {
 
   /** Whether anything moved. */
   deliverToBroker(now: number): boolean {
-    const chunks = this.#outgoing
-    this.#outgoing = []
-    for (const chunk of chunks) {
-      this.#connection.handleData(chunk, now)
-      this.#written += chunk.length
+    const before = this.#written
+    try {
+      while (this.#outgoing.length > 0) {
+        const chunk = this.#outgoing.shift() as Uint8Array
+        this.#written += chunk.length
+        this.#connection.handleData(chunk, now)
+      }
+    } finally {
+      if (this.#written > before) this.#receiver?.handleWritten(this.#written)
     }
-    if (chunks.length > 0) this.#receiver?.handleWritten(this.#written)
-    if (this.#ending === undefined || this.#brokerKnows) return chunks.length > 0
+    if (this.#ending === undefined || this.#brokerKnows) return this.#written > before
     this.#brokerKnows = true
     this.#connection.handleEnd(now)
     return true
@@ -189,7 +204,7 @@ class MemoryTransport implements Transport {
     while (this.#ending === undefined && !this.#isPaused) {
       const chunk = this.#connection.nextOutput()
       if (chunk === undefined) break
-      receiver.handleData(chunk, true)
+      lend(receiver, chunk)
       isMoving = true
     }
     const isEnded = this.#connection.ended || this.#connection.destroyed

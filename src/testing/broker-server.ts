@@ -5,8 +5,8 @@
  *     await server.listen()                                  // 127.0.0.1, a free port
  *     server.broker.faults.onSend('puback', { nth: 1 }).withhold()
  *     … run the program with server.url …
+ *     expect(server.broker.finish()).toEqual([])            // before the connections are broken
  *     await server.close()
- *     expect(server.broker.finish()).toEqual([])
  */
 
 import { createServer, type Server, type Socket } from 'node:net'

@@ -53,6 +53,7 @@ const OUTCOMES: Readonly<Record<string, Outcome>> = {
   'outcome-unknown': 'unknown',
   'operation-timeout': 'unknown',
   'connection-lost': 'unknown',
+  'server-disconnected': 'unknown',
   'ping-timeout': 'unknown',
   disconnected: 'unknown',
   'poison-delivery': 'unknown',

@@ -181,7 +181,7 @@ class Simulation {
 
   async #act(choice: number): Promise<void> {
     const client = this.#client
-    if (choice < 0.9) {
+    if (choice < 0.89) {
       this.#operations += 1
       if (choice < 0.35) this.#publishDown()
       else if (client === undefined) this.#operations -= 1

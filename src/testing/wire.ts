@@ -5,6 +5,8 @@
  *     cut()         both ends hear of it; what is under way is lost, in the middle of a packet if it so happens
  *     blackHole()   nobody hears of it, nothing arrives any more: a half-open connection
  *
+ * A client that writes more than is under way at once is told to wait. What comes to it is lent, or its own.
+ *
  * What crosses, when and where it was split goes into `digest`: equal seeds have equal digests.
  */
 
@@ -12,6 +14,7 @@ import { ConnectionError } from '../core/errors.ts'
 import type { Dial, Transport, TransportReceiver } from '../transport/transport.ts'
 import type { BrokerConnection } from './broker/broker-connection.ts'
 import type { Broker } from './broker/broker.ts'
+import { lend } from './lending.ts'
 import type { VirtualRuntime } from './virtual-runtime.ts'
 
 /** How often it came to what. */
@@ -22,11 +25,23 @@ export interface WireCounts {
   halfOpen: number
   refused: number
   ignored: number
+  saturated: number
 }
+
+/** Bytes that may be under way to the broker before `write` says no: little, so that it often comes to that. */
+const HIGH_WATER = 1_024
 
 export class Wire {
   readonly runtime: VirtualRuntime
-  readonly counts: WireCounts = { delayed: 0, split: 0, cut: 0, halfOpen: 0, refused: 0, ignored: 0 }
+  readonly counts: WireCounts = {
+    delayed: 0,
+    split: 0,
+    cut: 0,
+    halfOpen: 0,
+    refused: 0,
+    ignored: 0,
+    saturated: 0,
+  }
   /** The numbers of the connections that were half-open. */
   readonly lost: Set<number> = new Set()
   /** What an attempt finds. */
@@ -49,6 +64,11 @@ export class Wire {
   /** Of all bytes that have crossed, and when. */
   get digest(): string {
     return `${this.#digest.toString(16).padStart(8, '0')}-${this.#bytes}`
+  }
+
+  /** Whether what comes next is lent to the client: by what has crossed, so that no random number is used up. */
+  get lends(): boolean {
+    return this.#digest % 2 === 0
   }
 
   /** The way to the broker for one process. @param opened is told of each stream */
@@ -152,6 +172,9 @@ export class WireTransport implements Transport {
   #isPaused = false
   #isLost = false
   #written = 0
+  /** Bytes that have not arrived. */
+  #underWay = 0
+  #isSaturated = false
   /** When the last piece of each direction arrives. */
   #upUntil = 0
   #downUntil = 0
@@ -177,6 +200,7 @@ export class WireTransport implements Transport {
   write(chunk: Uint8Array): boolean {
     if (this.#hasClosed || this.#isEnded) return true
     this.#written += chunk.length
+    this.#underWay += chunk.length
     const total = this.#written
     // The system takes the bytes as late as it may: whoever writes into them before it told so is found out.
     const bytes = new Uint8Array(chunk.length)
@@ -190,7 +214,10 @@ export class WireTransport implements Transport {
         this.#arriveAtBroker(piece)
       })
     }
-    return true
+    if (this.#underWay <= HIGH_WATER) return true
+    this.#isSaturated = true
+    this.#wire.counts.saturated += 1
+    return false
   }
 
   pause(): void {
@@ -255,8 +282,12 @@ export class WireTransport implements Transport {
   #arriveAtBroker(piece: Uint8Array): void {
     if (this.#isLost) return
     this.#wire.note(0, this.#connection.number, piece)
+    this.#underWay -= piece.length
     this.#connection.handleData(piece, this.#wire.runtime.now())
     this.#wire.schedule()
+    if (this.#underWay > 0 || !this.#isSaturated) return
+    this.#isSaturated = false
+    if (!this.#isEnded) this.#receiver?.handleDrain()
   }
 
   #arriveAtClient(piece: Uint8Array): void {
@@ -270,7 +301,8 @@ export class WireTransport implements Transport {
       const piece = this.#arrived.shift()
       if (piece === undefined) return
       this.#wire.note(1, this.#connection.number, piece)
-      this.#receiver.handleData(piece, true)
+      if (this.#wire.lends) lend(this.#receiver, piece)
+      else this.#receiver.handleData(piece.slice(), true)
     }
   }
 

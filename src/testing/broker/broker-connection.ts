@@ -4,12 +4,13 @@
  */
 
 import { ProtocolError } from '../../core/errors.ts'
+import { isReasonCodeOf } from '../../core/packets/reason-codes.ts'
 import type { ControlPacket, ProtocolVersion, PublishPacket } from '../../core/packets/types.ts'
 import type { BrokerSession, Outlet } from './broker-session.ts'
 import { type RuleName, ruleOfError } from './complaints.ts'
 import { Conduct } from './conduct.ts'
 import { ConnectionOutput, type OutputHost } from './connection-output.ts'
-import type { FaultContent, Faults } from './faults.ts'
+import type { FaultContent, Faults, ScriptedPacket } from './faults.ts'
 import type { BrokerOptions } from './options.ts'
 import { PacketSplitter } from './packet-splitter.ts'
 import { decodeOfClient, encodePacket } from './server-codec.ts'
@@ -21,6 +22,8 @@ export interface ConnectionHost {
   readonly now: number
   readonly isPaused: boolean
   handlePacket(connection: BrokerConnection, packet: ControlPacket): void
+  /** A rule of the test's keeps a packet from the broker. */
+  handleWithheld(connection: BrokerConnection, packet: ControlPacket): void
   /** Called once: from now on the connection is none of the session's. */
   handleClosed(connection: BrokerConnection): void
   complain(connection: BrokerConnection, rule: RuleName, text: string): void
@@ -28,7 +31,8 @@ export interface ConnectionHost {
   advance(now: number): void
 }
 
-export type BrokerConnectionState = 'opened' | 'authenticating' | 'connected' | 'closed'
+/** `refused`: a rule of the test's has refused the client, whose part it is to close; nothing is read any more. */
+export type BrokerConnectionState = 'opened' | 'authenticating' | 'connected' | 'refused' | 'closed'
 
 /** What a server of 3.1.1 answers to a version that it does not know. */
 export const REFUSED_VERSION: Uint8Array = Uint8Array.of(0x20, 2, 0, 1)
@@ -39,6 +43,7 @@ export class BrokerConnection implements OutputHost, Outlet {
   state: BrokerConnectionState = 'opened'
   protocolVersion: ProtocolVersion = '3.1.1'
   clientId = ''
+  /** Also when it is closed: what it has written may leave later. */
   session: BrokerSession | undefined = undefined
   /** True when the client said DISCONNECT 0x00: no will. */
   endedWell = false
@@ -76,7 +81,6 @@ export class BrokerConnection implements OutputHost, Outlet {
     this.#lastReceived = host.now
     this.#output = new ConnectionOutput(this)
     this.conduct = new Conduct(number, (rule, text) => host.complain(this, rule, text))
-    this.#splitter.maximumPacketSize = host.options.maximumPacketSize ?? Infinity
   }
 
   get now(): number {
@@ -95,6 +99,10 @@ export class BrokerConnection implements OutputHost, Outlet {
 
   get version5(): boolean {
     return this.protocolVersion === '5'
+  }
+
+  get isOpen(): boolean {
+    return this.state !== 'closed'
   }
 
   /** Reads nothing and writes nothing: the owner may stop reading, too. */
@@ -185,31 +193,40 @@ export class BrokerConnection implements OutputHost, Outlet {
     if (state === 'closed') return
     if (this.version5 && state === 'connected') {
       this.respond({ type: 'disconnect', reasonCode })
-    } else if (this.version5) {
+    } else if (this.version5 && isReasonCodeOf('connack', reasonCode)) {
       this.respond({ type: 'connack', sessionPresent: false, reasonCode })
     }
     this.#output.finish('end')
   }
 
+  /** The client broke a rule; that is told, and no more. */
+  complain(rule: RuleName, text: string): void {
+    this.#host.complain(this, rule, text)
+  }
+
   /** The client broke a rule. Unless the broker is tolerant, the connection is closed when this returns. */
   violate(rule: RuleName, text: string, reasonCode: number): void {
-    this.#host.complain(this, rule, text)
+    this.complain(rule, text)
     if (this.#host.options.tolerant !== true) this.closeWith(reasonCode)
   }
 
   /** Writes a packet as the fault script lets it. */
   respond(packet: ControlPacket): void {
-    if (this.state === 'closed') return
-    this.#output.addPacket(packet, this.#host.faults.forSend(packet, this))
+    if (this.state !== 'closed') this.write(this.#host.faults.forSend(packet, this))
+  }
+
+  /** Writes what the fault script was asked about before. */
+  write(scripted: ScriptedPacket): void {
+    if (this.state !== 'closed') this.#output.addPacket(scripted)
   }
 
   deliver(packet: PublishPacket): boolean {
-    const packetWithAlias = this.#withAlias(packet)
-    if (this.maximumPacketSize < Infinity) {
-      const size = encodePacket(packetWithAlias, this.protocolVersion).length
-      if (size > this.maximumPacketSize) return false
-    }
-    this.respond(packetWithAlias)
+    if (!this.#fits(packet)) return false
+    if (this.state === 'closed') return true
+    const scripted = this.#host.faults.forSend(packet, this)
+    // What a rule touches leaves plain, if it leaves: an alias that does not arrive is not known.
+    const contents = scripted.fault === undefined ? [this.#withAlias(packet)] : scripted.contents
+    this.write({ ...scripted, contents })
     return true
   }
 
@@ -236,20 +253,28 @@ export class BrokerConnection implements OutputHost, Outlet {
     if (packet.type === 'pubrec' && packet.reasonCode >= 0x80) this.session?.received.delete(packet.packetId)
   }
 
+  /** [5 MQTT-3.1.2-24] */
+  #fits(packet: PublishPacket): boolean {
+    const maximum = this.maximumPacketSize
+    return maximum === Infinity || encodePacket(packet, this.protocolVersion).length <= maximum
+  }
+
+  /** Only for what is then written. */
   #withAlias(packet: PublishPacket): PublishPacket {
+    if (this.#host.options.useTopicAliases !== true) return packet
     const { topic, properties } = packet
-    if (this.#host.options.useTopicAliases !== true || this.topicAliasMaximum === 0) return packet
     const known = this.#aliasesOut.get(topic)
-    if (known !== undefined) return { ...packet, topic: '', properties: { ...properties, topicAlias: known } }
-    if (this.#aliasesOut.size >= this.topicAliasMaximum) return packet
-    const topicAlias = this.#aliasesOut.size + 1
+    const topicAlias = known ?? this.#aliasesOut.size + 1
+    const name = known === undefined ? topic : ''
+    const changed = { ...packet, topic: name, properties: { ...properties, topicAlias } }
+    if (topicAlias > this.topicAliasMaximum || !this.#fits(changed)) return packet
     this.#aliasesOut.set(topic, topicAlias)
-    return { ...packet, properties: { ...properties, topicAlias } }
+    return changed
   }
 
   #silenceDeadline(): number {
-    if (this.state === 'closed' || this.keepAlive === 0 || this.isPaused || this.#readAgainAt > 0)
-      return Infinity
+    const isOver = this.state === 'closed' || this.state === 'refused'
+    if (isOver || this.keepAlive === 0 || this.isPaused || this.#readAgainAt > 0) return Infinity
     return this.#lastReceived + 1_500 * this.keepAlive
   }
 
@@ -257,14 +282,18 @@ export class BrokerConnection implements OutputHost, Outlet {
   #read(): void {
     if (this.#isReading) return
     this.#isReading = true
-    while (this.#mayRead()) {
-      this.#readAgainAt = 0
-      const kept = this.#kept
-      this.#kept = undefined
-      if (kept !== undefined) kept()
-      else if (!this.#readOne()) break
+    // Callbacks of the test's may throw.
+    try {
+      while (this.#mayRead()) {
+        this.#readAgainAt = 0
+        const kept = this.#kept
+        this.#kept = undefined
+        if (kept !== undefined) kept()
+        else if (!this.#readOne()) break
+      }
+    } finally {
+      this.#isReading = false
     }
-    this.#isReading = false
     if (this.state === 'closed') {
       if (this.#splitter.waiting > 0) this.#complainOfRest()
     } else if (this.#hasEnd && this.#mayRead()) this.#output.finish('end')
@@ -275,6 +304,8 @@ export class BrokerConnection implements OutputHost, Outlet {
   }
 
   #readOne(): boolean {
+    // [5 MQTT-3.1.4-6]
+    if (this.state === 'refused') return false
     let packet: ControlPacket
     try {
       const split = this.#splitter.next()
@@ -322,7 +353,8 @@ export class BrokerConnection implements OutputHost, Outlet {
       for (const content of fault.before) this.send(content)
       if (fault.endingBefore !== undefined) this.#output.finish(fault.endingBefore)
       else {
-        if (!fault.isWithheld) this.#handle(packet)
+        if (fault.isWithheld) this.#host.handleWithheld(this, packet)
+        else this.#handle(packet)
         for (const content of fault.after) this.send(content)
         if (fault.endingAfter === 'cut') this.cut()
         else if (fault.endingAfter === 'end') this.#output.finish('end')
@@ -338,8 +370,13 @@ export class BrokerConnection implements OutputHost, Outlet {
 
   #handle(packet: ControlPacket): void {
     this.#host.options.onPacket?.('in', packet, this)
+    if (this.state === 'closed') return
     this.#host.handlePacket(this, packet)
-    if (this.#splitter.shortestForm !== this.version5) this.#splitter.shortestForm = this.version5
+    this.#splitter.shortestForm = this.version5
+    // Until CONNACK the client cannot know it.
+    if (this.state === 'connected') {
+      this.#splitter.maximumPacketSize = this.#host.options.maximumPacketSize ?? Infinity
+    }
   }
 
   /** Nothing may follow a DISCONNECT [3.1.1 MQTT-3.14.4-2] [5 MQTT-3.14.4-1]. */

@@ -1,6 +1,12 @@
 /** What the broker keeps for one client between its connections, 4.1: subscriptions, messages, packet ids. */
 
-import type { Properties, PublishPacket, QoS, SubscriptionRequest } from '../../core/packets/types.ts'
+import type {
+  Properties,
+  PublishPacket,
+  QoS,
+  SubscriptionRequest,
+  WillMessage,
+} from '../../core/packets/types.ts'
 import { SessionConduct } from './conduct.ts'
 
 /** A message on its way through the broker. */
@@ -34,12 +40,6 @@ export interface Subscription {
   request: SubscriptionRequest
   grantedQoS: QoS
   identifier: number | undefined
-}
-
-export interface BrokerWill {
-  readonly message: BrokerMessage
-  /** Seconds. */
-  readonly delay: number
 }
 
 /** The connection as its session sees it. */
@@ -78,7 +78,8 @@ export class BrokerSession {
   expiryInterval = 0
   /** When the session ends, while the client is away. */
   expiresAt: number = Infinity
-  will: BrokerWill | undefined = undefined
+  /** As it came: it is a message only when it is published, and its expiry begins then. */
+  will: WillMessage | undefined = undefined
   /** When the will is published, while the client is away. */
   willAt: number = Infinity
 
@@ -97,6 +98,11 @@ export class BrokerSession {
 
   get isConnected(): boolean {
     return this.#outlet !== undefined
+  }
+
+  /** Its client is there, and leaves nothing behind when it goes. */
+  get endsWithConnection(): boolean {
+    return this.isConnected && this.expiryInterval === 0
   }
 
   /** Messages that have no packet id yet. */
@@ -128,6 +134,7 @@ export class BrokerSession {
       else this.#resend.push(delivery)
     }
     this.#pump(now)
+    this.#sendWaitingQos0(now)
   }
 
   detach(): void {
@@ -141,9 +148,9 @@ export class BrokerSession {
       return
     }
     if (outlet === undefined && outgoing.qos === 0 && !this.#limits.queueQos0) return
-    if (this.#queue.length >= this.#limits.maxQueued) return
     this.#queue.push(outgoing)
     this.#pump(now)
+    if (this.#queue.length > this.#limits.maxQueued) this.#queue.pop()
   }
 
   /** PUBACK, PUBCOMP, or a PUBREC that refuses. False: the id is not in flight. */
@@ -174,12 +181,14 @@ export class BrokerSession {
     const outlet = this.#outlet
     if (outlet === undefined) return
     const window = Math.min(outlet.receiveMaximum, this.#limits.maxInflight)
-    while (this.#resend.length > 0 && this.#used < window) {
+    // What is sent may end the connection: the rest is for the next one.
+    const mayGoOn = (): boolean => this.#outlet === outlet
+    while (mayGoOn() && this.#resend.length > 0 && this.#used < window) {
       const delivery = this.#resend.shift() as Delivery
       if (this.#inflight.get(delivery.packetId) !== delivery || delivery.released) continue
       this.#send(outlet, delivery, true, now)
     }
-    while (this.#queue.length > 0) {
+    while (mayGoOn() && this.#queue.length > 0) {
       const outgoing = this.#queue[0] as OutgoingMessage
       if (outgoing.qos > 0 && this.#used >= window) return
       this.#queue.shift()
@@ -192,6 +201,16 @@ export class BrokerSession {
       const delivery: Delivery = { packetId, outgoing, released: false, counted: false }
       this.#inflight.set(packetId, delivery)
       this.#send(outlet, delivery, false, now)
+    }
+  }
+
+  /** QoS 0 does not wait for a place in the window [5 MQTT-3.3.4-10]. */
+  #sendWaitingQos0(now: number): void {
+    while (this.#outlet !== undefined) {
+      const index = this.#queue.findIndex(({ qos }) => qos === 0)
+      if (index < 0) return
+      const [outgoing] = this.#queue.splice(index, 1) as [OutgoingMessage]
+      if (outgoing.message.expiresAt > now) this.#outlet.deliver(this.#packet(outgoing, 0, false, now))
     }
   }
 

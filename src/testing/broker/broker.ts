@@ -19,10 +19,10 @@ import { Authenticator } from './authenticator.ts'
 import { BrokerConnection, type ConnectionHost } from './broker-connection.ts'
 import { type BrokerMessage, BrokerSession } from './broker-session.ts'
 import { type Complaint, type RuleName, statementOf } from './complaints.ts'
-import { Faults } from './faults.ts'
+import { Faults, refuses } from './faults.ts'
 import { connackProperties, Handshake } from './handshake.ts'
 import type { BrokerOptions } from './options.ts'
-import { Publishing } from './publishing.ts'
+import { messageOf, Publishing } from './publishing.ts'
 import { Router } from './router.ts'
 import { Subscribing } from './subscribing.ts'
 
@@ -97,7 +97,7 @@ export class Broker implements ConnectionHost {
 
   /** The network connections that live, in the order in which they came. */
   get connections(): readonly BrokerConnection[] {
-    return [...this.#connections].filter(({ state }) => state !== 'closed')
+    return [...this.#connections].filter(({ isOpen }) => isOpen)
   }
 
   get retained(): ReadonlyMap<string, BrokerMessage> {
@@ -187,6 +187,8 @@ export class Broker implements ConnectionHost {
     this.advance(now)
     this.#isPaused = false
     for (const connection of this.#connections) connection.continue()
+    // Also without connections: there may be a deadline again.
+    this.#owner?.handleOutput()
   }
 
   /** What is not finished, sessions without a connection included. */
@@ -257,15 +259,18 @@ export class Broker implements ConnectionHost {
     }
   }
 
+  handleWithheld(connection: BrokerConnection, packet: ControlPacket): void {
+    if (connection.state === 'connected') this.#publishing.notice(connection, packet)
+  }
+
   handleClosed(connection: BrokerConnection): void {
     this.markDirty(connection)
     const { session } = connection
     if (session === undefined) return
-    connection.session = undefined
     session.detach()
     if (connection.endedWell) session.will = undefined
     if (session.will !== undefined) {
-      session.willAt = this.now + 1_000 * session.will.delay
+      session.willAt = this.now + 1_000 * (session.will.properties?.willDelayInterval ?? 0)
     }
     session.expiresAt = this.now + 1_000 * session.expiryInterval
     if (session.willAt <= this.now) this.#publishWill(session)
@@ -294,38 +299,44 @@ export class Broker implements ConnectionHost {
     connection.end()
   }
 
-  /** Makes or resumes the session, answers and sends what waits. */
+  /** Makes or resumes the session, answers and sends what waits; unless the fault script refuses the client. */
   #open(
     connection: BrokerConnection,
     packet: Extract<ControlPacket, { type: 'connect' }>,
     authenticationData: Uint8Array | undefined,
   ): void {
     const { clientId } = connection
-    this.#takeOver(connection)
     const known = this.sessions.get(clientId)
-    if (known !== undefined && packet.cleanStart) this.#endSession(known)
-    const existing = packet.cleanStart ? undefined : known
-    const session = existing ?? this.#newSession(clientId)
-    session.expiresAt = Infinity
-    session.willAt = Infinity
+    const existing = packet.cleanStart || known?.endsWithConnection === true ? undefined : known
     const asked = packet.properties?.sessionExpiryInterval ?? 0
     const version5 = packet.protocolVersion === '5'
-    session.expiryInterval = this.#lifetime(version5 ? asked : packet.cleanStart ? 0 : FOR_GOOD)
-    connection.sessionExpiryInterval = session.expiryInterval
-    session.will = this.#handshake.willOf(packet, this.now)
-    connection.session = session
-    connection.conduct.session = session.conduct
-    connection.conduct.resumed = existing !== undefined
-    connection.state = 'connected'
-    const granted = session.expiryInterval === Infinity ? FOR_GOOD : session.expiryInterval
+    const expiryInterval = this.#lifetime(version5 ? asked : packet.cleanStart ? 0 : FOR_GOOD)
     const properties = connackProperties(this.options, packet, {
       clientId,
-      sessionExpiryInterval: granted,
+      sessionExpiryInterval: expiryInterval === Infinity ? FOR_GOOD : expiryInterval,
       authenticationData,
     })
     const sessionPresent = existing !== undefined
-    connection.respond({ type: 'connack', sessionPresent, reasonCode: 0, properties })
-    if (connection.session === session) session.attach(connection, this.now)
+    const connack = { type: 'connack', sessionPresent, reasonCode: 0, properties } as const
+    const answer = this.faults.forSend(connack, connection)
+    if (refuses(answer)) {
+      connection.state = 'refused'
+      return connection.write(answer)
+    }
+    this.#takeOver(connection)
+    if (known !== undefined && packet.cleanStart) this.#endSession(known)
+    const session = existing ?? this.#newSession(clientId)
+    session.expiresAt = Infinity
+    session.willAt = Infinity
+    session.expiryInterval = expiryInterval
+    session.will = packet.will
+    connection.sessionExpiryInterval = expiryInterval
+    connection.session = session
+    connection.conduct.session = session.conduct
+    connection.conduct.resumed = sessionPresent
+    connection.state = 'connected'
+    connection.write(answer)
+    if (connection.isOpen) session.attach(connection, this.now)
   }
 
   /** [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3] */
@@ -360,7 +371,7 @@ export class Broker implements ConnectionHost {
     const { will } = session
     session.will = undefined
     session.willAt = Infinity
-    if (will !== undefined) this.#publish(will.message)
+    if (will !== undefined) this.#publish(messageOf(will, session.clientId, this.now))
   }
 
   #publish(message: BrokerMessage): number {

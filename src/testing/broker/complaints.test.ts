@@ -426,6 +426,13 @@ const CASES: readonly Case[] = [
     act: (c) => c.publish('', { properties: { topicAlias: 1 } }),
   },
   { rule: 'topic-name', does: 'PUBLISH to a/+', closes: 0x82, act: (c) => c.publish('a/+') },
+  { rule: 'topic-name', does: 'PUBLISH to property/+', closes: 0x82, act: (c) => c.publish('property/+') },
+  {
+    rule: 'topic-name',
+    does: 'PUBLISH to words of other rules',
+    closes: 0x82,
+    act: (c) => c.publish('Response Topic\n"U+0000"/+'),
+  },
   { rule: 'empty-topic', does: 'PUBLISH to nothing', closes: 0x82, act: (c) => c.publish('') },
   { rule: 'topic-filter', does: 'SUBSCRIBE to a#', closes: 0x8f, act: (c) => c.subscribe(1, 'a#') },
   {

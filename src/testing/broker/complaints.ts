@@ -123,5 +123,7 @@ const OF_MESSAGES: readonly (readonly [pattern: RegExp, rule: RuleName])[] = [
 
 /** The rule that an error of the codec is about. */
 export function ruleOfError(message: string): RuleName {
-  return OF_MESSAGES.find(([pattern]) => pattern.test(message))?.[1] ?? 'malformed'
+  // Without what it quotes: the client's topics may have any words in them.
+  const text = message.replace(/".*"/s, '""')
+  return OF_MESSAGES.find(([pattern]) => pattern.test(text))?.[1] ?? 'malformed'
 }

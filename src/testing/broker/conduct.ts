@@ -90,7 +90,8 @@ export class Conduct {
   sent(packet: ControlPacket): void {
     switch (packet.type) {
       case 'connack':
-        return this.#sentConnack(packet.sessionPresent && packet.reasonCode === 0)
+        if (packet.reasonCode === 0) this.#sentConnack(packet.sessionPresent)
+        return
       case 'publish':
         if (packet.qos === 1) this.#expectedPubacks.push(packet.packetId)
         if (packet.qos === 2) this.#expectedPubrecs.push(packet.packetId)

@@ -4,7 +4,13 @@
  */
 
 import type { ControlPacket, ProtocolVersion } from '../../core/packets/types.ts'
-import type { FaultContent, FaultTarget, SendFault } from './faults.ts'
+import {
+  type FaultContent,
+  type FaultTarget,
+  refuses,
+  type ScriptedPacket,
+  type SendFault,
+} from './faults.ts'
 import { type Ending, OutputStream } from './output-stream.ts'
 import { PacketSplitter, type SplitPacket } from './packet-splitter.ts'
 import { decodeOfServer, encodePacket } from './server-codec.ts'
@@ -67,10 +73,11 @@ export class ConnectionOutput {
     if (!this.#isFinished) this.#addBytes(this.#encode(content))
   }
 
-  addPacket(packet: ControlPacket, fault: SendFault | undefined): void {
+  addPacket(scripted: ScriptedPacket): void {
     if (this.#isFinished || this.#isMuted) return
-    if (fault === undefined) this.#addBytes(encodePacket(packet, this.#host.protocolVersion))
-    else this.#addFaultily(packet, fault)
+    const { fault, contents } = scripted
+    if (fault !== undefined) this.#addFaultily(scripted, fault)
+    else for (const content of contents) this.#addBytes(this.#encode(content))
   }
 
   /** Ends the stream behind what waits. */
@@ -105,30 +112,27 @@ export class ConnectionOutput {
     this.#tell()
   }
 
-  #addFaultily(packet: ControlPacket, fault: SendFault): void {
+  #addFaultily(scripted: ScriptedPacket, fault: SendFault): void {
+    const { packet, contents } = scripted
     const isConnack = packet.type === 'connack'
     for (const content of fault.before) this.add(content)
     if (fault.endingBefore !== undefined) this.finish(fault.endingBefore)
     else {
-      const changed = withReasonCode(packet, fault.reasonCode)
-      const replacement = fault.replacement?.(packet) ?? changed
-      const contents = isList(replacement) ? replacement : [replacement]
       for (let copy = fault.isWithheld ? fault.copies : 0; copy < fault.copies; copy++) {
         for (const content of contents) this.#addInPieces(this.#encode(content), fault, isConnack)
       }
       for (const content of fault.after) this.add(content)
       if (fault.endingAfter !== undefined) this.finish(fault.endingAfter)
       // Nothing may follow a CONNACK that never came or that refused.
-      const refuses = changed.type === 'connack' && changed.reasonCode >= 0x80
-      if (isConnack && (refuses || fault.isWithheld)) this.#isMuted = true
+      if (isConnack && (refuses(scripted) || fault.isWithheld)) this.#isMuted = true
     }
     fault.callback?.(packet, this.#host)
   }
 
-  /** All wait behind a CONNACK that is late; other packets are overtaken. */
+  /** A packet that is late is overtaken; behind a CONNACK all wait. */
   #addInPieces(bytes: Uint8Array, fault: SendFault, isConnack: boolean): void {
     const { now } = this.#host
-    if (fault.delayBy > 0 && !isConnack) {
+    if (fault.delayBy > 0 && fault.mayBeOvertaken && !isConnack) {
       this.#stream.addAside(bytes, now + fault.delayBy)
       this.#tell()
       return
@@ -165,17 +169,4 @@ export class ConnectionOutput {
     }
     this.#host.handleSent(packet)
   }
-}
-
-function withReasonCode(packet: ControlPacket, reasonCode: number | undefined): ControlPacket {
-  if (reasonCode === undefined) return packet
-  if (packet.type === 'suback' || packet.type === 'unsuback') {
-    return { ...packet, reasonCodes: packet.reasonCodes.map(() => reasonCode) }
-  }
-  if (packet.type === 'connack' && reasonCode >= 0x80) return { ...packet, sessionPresent: false, reasonCode }
-  return 'reasonCode' in packet ? { ...packet, reasonCode } : packet
-}
-
-function isList(content: FaultContent | readonly FaultContent[]): content is readonly FaultContent[] {
-  return Array.isArray(content)
 }

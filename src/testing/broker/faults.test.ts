@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import type { ControlPacket } from '../../core/packets/types.ts'
+import type { AckPacket, ControlPacket } from '../../core/packets/types.ts'
 import { Broker } from './broker.ts'
+import type { SendFault } from './faults.ts'
 import { RawClient } from './raw-client.ts'
 import { encodePacket } from './server-codec.ts'
 
 const PINGREQ = { type: 'pingreq' } as const
 const PINGRESP = { type: 'pingresp' } as const
+type PubrecRule = SendFault<AckPacket>
 const typesOf = (packets: readonly ControlPacket[]): string[] => packets.map(({ type }) => type)
 
 function connected(broker: Broker, clientId = 'a'): RawClient {
@@ -73,6 +75,29 @@ describe('of what the broker sends', () => {
     expect(broker.takeDirty()).toEqual([client.connection])
     expect(idsOf(client.take())).toEqual([1])
     expect(broker.finish()).toEqual([])
+  })
+
+  it.each([
+    ['cutAfter', (rule: PubrecRule) => rule.cutAfter(), ['pubrec'], 'cut'],
+    ['endAfter', (rule: PubrecRule) => rule.endAfter(), ['pubrec'], 'ended'],
+    ['sendAfter', (rule: PubrecRule) => rule.sendAfter(PINGRESP), ['pubrec', 'pingresp', 'puback'], 'open'],
+    ['split', (rule: PubrecRule) => rule.split([1, 2]), ['pubrec', 'puback'], 'open'],
+    ['stall', (rule: PubrecRule) => rule.stall(10), ['pubrec', 'puback'], 'open'],
+  ] as const)('delay with %s: nothing overtakes it, and what is to follow it does', (_, add, late, state) => {
+    const broker = new Broker()
+    add(broker.faults.onSend('pubrec').delay(100))
+    const client = connected(broker)
+    const early = ([1, 2, 1] as const).flatMap((qos, index) =>
+      client.publish('t', { qos, packetId: index + 1 }),
+    )
+    expect(typesOf(early)).toEqual(['puback'])
+    expect(client.state).toBe('open')
+    expect(broker.nextDeadline()).toBe(100)
+    broker.handleTimeout(99)
+    expect(client.take()).toEqual([])
+    broker.handleTimeout(100)
+    expect(typesOf(client.take())).toEqual(late)
+    expect(client.state).toBe(state)
   })
 
   it('stall: all wait behind it', () => {
@@ -222,6 +247,13 @@ describe('of what the client sends', () => {
     const broker = new Broker()
     broker.faults.onReceive('publish', { nth: 2 }).withhold()
     expect(idsOf(publishThree(connected(broker)))).toEqual([1, 3])
+  })
+
+  it('a CONNECT is that of the client that it names', () => {
+    const broker = new Broker()
+    const rule = broker.faults.onReceive('connect', { clientId: 'a' }).cutBefore()
+    expect([connected(broker, 'b').state, connected(broker, 'a').state]).toEqual(['open', 'cut'])
+    expect(rule.fitted).toBe(1)
   })
 
   it.each([

@@ -70,7 +70,9 @@ abstract class Fault<Packet extends ControlPacket = ControlPacket> {
   fits(packet: ControlPacket, connection: FaultTarget): boolean {
     const { nth = 1, where, clientId, connection: number } = this.#match
     if (packet.type !== this.#type) return false
-    if (clientId !== undefined && clientId !== connection.clientId) return false
+    // Of a CONNECT the connection does not know yet whose it is.
+    const sender = packet.type === 'connect' ? packet.clientId : connection.clientId
+    if (clientId !== undefined && clientId !== sender) return false
     if (number !== undefined && number !== connection.number) return false
     if (where !== undefined && !where(packet as Packet, connection)) return false
     this.fitted += 1
@@ -134,7 +136,7 @@ export class SendFault<Packet extends ControlPacket = ControlPacket> extends Fau
   gap = 0
   reasonCode: number | undefined = undefined
 
-  /** This packet waits, others overtake it. All wait behind a CONNACK. */
+  /** This packet waits, others overtake it. All wait behind a CONNACK, and when something is to follow the packet. */
   delay(ms: number): this {
     this.delayBy = ms
     return this
@@ -174,6 +176,35 @@ export class SendFault<Packet extends ControlPacket = ControlPacket> extends Fau
     this.endingAfter = 'cut'
     return this
   }
+
+  /** What goes out in place of the packet. */
+  contentsFor(packet: Packet): readonly FaultContent[] {
+    const contents = this.replacement?.(packet) ?? withReasonCode(packet, this.reasonCode)
+    return isList(contents) ? contents : [contents]
+  }
+
+  /** Whether others may overtake a packet that waits. */
+  get mayBeOvertaken(): boolean {
+    const hasEnding = this.endingAfter !== undefined
+    return !hasEnding && this.after.length === 0 && this.pieces.length === 0 && this.stallBy === 0
+  }
+}
+
+/** A packet of the broker's, and what the script makes of it. */
+export interface ScriptedPacket {
+  readonly packet: ControlPacket
+  readonly fault: SendFault | undefined
+  /** What goes out in its place. */
+  readonly contents: readonly FaultContent[]
+}
+
+/** Whether a client is refused by what goes out in place of its CONNACK. */
+export function refuses({ contents }: ScriptedPacket): boolean {
+  return contents.some((content) => {
+    if (!(content instanceof Uint8Array)) return content.type === 'connack' && content.reasonCode !== 0
+    const lengthEnd = content.findIndex((byte, index) => index > 0 && byte < 0x80)
+    return content[0] === 0x20 && lengthEnd > 0 && (content[lengthEnd + 2] ?? 0) > 0
+  })
 }
 
 /** A rule for packets of the client. */
@@ -212,8 +243,10 @@ export class Faults {
     this.#receives = []
   }
 
-  forSend(packet: ControlPacket, connection: FaultTarget): SendFault | undefined {
-    return firstThatFits(this.#sends, packet, connection)
+  /** Counts the packet: it is asked about once. */
+  forSend(packet: ControlPacket, connection: FaultTarget): ScriptedPacket {
+    const fault = firstThatFits(this.#sends, packet, connection)
+    return { packet, fault, contents: fault?.contentsFor(packet) ?? [packet] }
   }
 
   forReceive(packet: ControlPacket, connection: FaultTarget): ReceiveFault | undefined {
@@ -229,4 +262,17 @@ function firstThatFits<Rule extends Fault>(
   const [first] = rules.filter((rule) => rule.fits(packet, connection))
   if (first !== undefined) first.acted += 1
   return first
+}
+
+function withReasonCode(packet: ControlPacket, reasonCode: number | undefined): ControlPacket {
+  if (reasonCode === undefined) return packet
+  if (packet.type === 'suback' || packet.type === 'unsuback') {
+    return { ...packet, reasonCodes: packet.reasonCodes.map(() => reasonCode) }
+  }
+  if (packet.type === 'connack' && reasonCode >= 0x80) return { ...packet, sessionPresent: false, reasonCode }
+  return 'reasonCode' in packet ? { ...packet, reasonCode } : packet
+}
+
+function isList(content: FaultContent | readonly FaultContent[]): content is readonly FaultContent[] {
+  return Array.isArray(content)
 }

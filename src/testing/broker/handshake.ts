@@ -4,9 +4,7 @@ import { topicNameFault } from '../../core/topics/topic.ts'
 import type { AuthPacket, ConnectPacket, ControlPacket, Properties } from '../../core/packets/types.ts'
 import type { Authenticator, AuthStep } from './authenticator.ts'
 import { type BrokerConnection, REFUSED_VERSION } from './broker-connection.ts'
-import type { BrokerWill } from './broker-session.ts'
 import type { BrokerOptions } from './options.ts'
-import { messageOf } from './publishing.ts'
 
 export interface HandshakeHost {
   /** The client may come in: makes or resumes its session and answers. */
@@ -47,18 +45,13 @@ export class Handshake {
     }
   }
 
-  willOf({ will, clientId }: ConnectPacket, now: number): BrokerWill | undefined {
-    if (will === undefined) return undefined
-    return { message: messageOf(will, clientId, now), delay: will.properties?.willDelayInterval ?? 0 }
-  }
-
   #handleConnect(connection: BrokerConnection, packet: ConnectPacket): void {
     if (connection.state !== 'opened') {
       connection.violate('connect-once', 'a second CONNECT came', 0x82)
       return
     }
-    if (!this.#acceptVersion(connection, packet)) return
     connection.clientId = packet.clientId
+    if (!this.#acceptVersion(connection, packet)) return
     const fault = this.#refusal(connection, packet)
     if (connection.state !== 'opened') return
     if (fault !== 0) return this.#refuse(connection, fault)
@@ -94,7 +87,7 @@ export class Handshake {
     const { will, clientId, username, password, protocolVersion } = packet
     const { maximumQoS = 2, retainAvailable = true, login } = this.#options
     if (clientId === '' && !connection.version5 && !packet.cleanStart) {
-      connection.violate('client-id', 'the client identifier is empty and CleanSession is 0', 0x85)
+      connection.complain('client-id', 'the client identifier is empty and CleanSession is 0')
       return 0x85
     }
     if (will !== undefined) {
@@ -158,7 +151,7 @@ export class Handshake {
   }
 }
 
-/** The properties of a CONNACK that accepts: limits as they are set, and what the server decided. */
+/** The properties of a CONNACK that accepts: limits as they are set, what the server decided, the test's own. */
 export function connackProperties(
   options: BrokerOptions,
   connect: ConnectPacket,
@@ -172,7 +165,6 @@ export function connackProperties(
   const asked = connect.properties?.sessionExpiryInterval ?? 0
   const method = connect.properties?.authenticationMethod
   const properties: Properties = {
-    ...options.connackProperties,
     receiveMaximum: options.receiveMaximum,
     maximumQoS: options.maximumQoS,
     retainAvailable: options.retainAvailable,
@@ -187,6 +179,7 @@ export function connackProperties(
       asked === decided.sessionExpiryInterval ? undefined : decided.sessionExpiryInterval,
     authenticationMethod: method,
     authenticationData: decided.authenticationData,
+    ...options.connackProperties,
   }
   const set = Object.entries(properties).filter(([, value]) => value !== undefined)
   return set.length > 0 ? (Object.fromEntries(set) as Properties) : undefined

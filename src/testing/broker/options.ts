@@ -43,7 +43,10 @@ export interface BrokerOptions {
   readonly serverKeepAlive?: number | undefined
   /** Seconds that a session lives at most after its connection, in both versions. */
   readonly sessionExpiryInterval?: number | undefined
-  /** More properties for a CONNACK that accepts; they go before those that follow from other options. */
+  /**
+   * Properties for a CONNACK that accepts: more than follow from other options, or others in their place. What the
+   * broker itself goes by are those options.
+   */
   readonly connackProperties?: Properties | undefined
 
   /** True or 0x00 accepts, false is 0x86, any other reason code refuses. */

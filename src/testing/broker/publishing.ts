@@ -1,7 +1,8 @@
 /** PUBLISH and its acknowledgements in both directions, 4.3. */
 
 import { topicNameFault } from '../../core/topics/topic.ts'
-import type { AckPacket, Properties, PublishPacket, QoS } from '../../core/packets/types.ts'
+import type { AckPacket, ControlPacket, PublishPacket, WillMessage } from '../../core/packets/types.ts'
+import type { Properties } from '../../core/packets/types.ts'
 import type { BrokerConnection } from './broker-connection.ts'
 import type { BrokerMessage, BrokerSession } from './broker-session.ts'
 import type { BrokerOptions } from './options.ts'
@@ -26,13 +27,20 @@ export class Publishing {
     else this.#handleAcknowledgement(connection, session, packet, now)
   }
 
+  /** The client has sent it, though a rule of the test's keeps it from the broker. */
+  notice(connection: BrokerConnection, packet: ControlPacket): void {
+    const sent = packet.type === 'publish' ? this.#resolveAlias(connection, packet) : packet
+    const fault = sent === undefined ? undefined : connection.conduct.receive(sent)
+    if (fault !== undefined) connection.violate(fault.rule, fault.text, fault.reasonCode)
+  }
+
   #handlePublish(
     connection: BrokerConnection,
     session: BrokerSession,
     sent: PublishPacket,
     now: number,
   ): void {
-    const packet = resolveAlias(connection, sent, this.#options.topicAliasMaximum ?? 0)
+    const packet = this.#resolveAlias(connection, sent)
     if (packet === undefined || !this.#checkLimits(connection, packet)) return
     const fault = connection.conduct.receive(packet)
     if (fault !== undefined) connection.violate(fault.rule, fault.text, fault.reasonCode)
@@ -46,13 +54,14 @@ export class Publishing {
     const isRefused = code >= 0x80
     const message = messageOf(packet, session.clientId, now)
     const waits = qos === 2 && this.#options.handOnAt === 'pubrel'
+    // First, because handing on may end the connection, and then it comes again.
+    if (qos === 2 && !(isRefused && connection.version5)) {
+      session.received.set(packetId, waits && !isRefused ? message : undefined)
+    }
     const copies = isRefused || waits ? 1 : this.#handOn(message)
     if (qos === 0 || connection.state !== 'connected') return
     const none = copies === 0 && this.#options.reportNoSubscribers === true
     const reasonCode = none ? NO_SUBSCRIBERS : code
-    if (qos === 2 && !(isRefused && connection.version5)) {
-      session.received.set(packetId, waits && !isRefused ? message : undefined)
-    }
     connection.respond({ type: qos === 1 ? 'puback' : 'pubrec', packetId, reasonCode })
   }
 
@@ -63,6 +72,9 @@ export class Publishing {
     if (fault !== undefined) connection.violate('topic-name', fault, 0x90)
     else if (properties?.subscriptionIdentifiers !== undefined) {
       connection.violate('subscription-identifier', 'PUBLISH has a Subscription Identifier', 0x82)
+    } else if (!connection.version5 && (qos > maximumQoS || (retain && !retainAvailable))) {
+      // A client cannot know it, so it has done nothing wrong.
+      connection.end()
     } else if (qos > maximumQoS) {
       connection.violate('maximum-qos', `PUBLISH has QoS ${qos}, Maximum QoS is ${maximumQoS}`, 0x9b)
     } else if (retain && !retainAvailable) {
@@ -97,44 +109,32 @@ export class Publishing {
     if (message !== undefined) this.#handOn(message)
     connection.respond({ type: 'pubcomp', packetId, reasonCode: isKnown ? 0 : NOT_FOUND })
   }
-}
 
-/** 5: 3.3.2.3.4; undefined: the packet is to be forgotten. */
-function resolveAlias(
-  connection: BrokerConnection,
-  packet: PublishPacket,
-  maximum: number,
-): PublishPacket | undefined {
-  const alias = packet.properties?.topicAlias
-  if (alias === undefined) return packet
-  if (alias === 0) connection.violate('topic-alias-zero', 'PUBLISH has the Topic Alias 0', 0x94)
-  else if (alias > maximum) {
-    const text = `PUBLISH has the Topic Alias ${alias}, Topic Alias Maximum is ${maximum}`
-    connection.violate('topic-alias', text, 0x94)
-  } else {
-    const topic = packet.topic === '' ? connection.aliases.get(alias) : packet.topic
-    if (topic !== undefined) {
-      connection.aliases.set(alias, topic)
-      return { ...packet, topic }
+  /** 5: 3.3.2.3.4; undefined: the packet is to be forgotten. */
+  #resolveAlias(connection: BrokerConnection, packet: PublishPacket): PublishPacket | undefined {
+    const maximum = this.#options.topicAliasMaximum ?? 0
+    const alias = packet.properties?.topicAlias
+    if (alias === undefined) return packet
+    if (alias === 0) connection.violate('topic-alias-zero', 'PUBLISH has the Topic Alias 0', 0x94)
+    else if (alias > maximum) {
+      const text = `PUBLISH has the Topic Alias ${alias}, Topic Alias Maximum is ${maximum}`
+      connection.violate('topic-alias', text, 0x94)
+    } else {
+      const topic = packet.topic === '' ? connection.aliases.get(alias) : packet.topic
+      if (topic !== undefined) {
+        connection.aliases.set(alias, topic)
+        return { ...packet, topic }
+      }
+      const text = `PUBLISH has no topic and the unknown Topic Alias ${alias}`
+      connection.violate('topic-alias-unknown', text, 0x82)
     }
-    connection.violate(
-      'topic-alias-unknown',
-      `PUBLISH has no topic and the unknown Topic Alias ${alias}`,
-      0x82,
-    )
+    return undefined
   }
-  return undefined
 }
 
 /** A message as it is handed on: without what was between the publisher and the broker alone. */
 export function messageOf(
-  packet: {
-    readonly topic: string
-    readonly payload: Uint8Array
-    readonly qos: QoS
-    readonly retain: boolean
-    readonly properties?: Properties | undefined
-  },
+  packet: PublishPacket | WillMessage,
   publisher: string,
   now: number,
 ): BrokerMessage {

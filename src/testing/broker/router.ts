@@ -55,7 +55,7 @@ export class Router {
     identifier: number | undefined,
     now: number,
   ): readonly BrokerMessage[] {
-    const { filter, retainHandling } = request
+    const { filter, retainHandling, noLocal } = request
     const shared = sharedSubscription(filter)
     const existing = session.subscriptions.get(filter)
     if (existing !== undefined) Object.assign(existing, { request, grantedQoS, identifier })
@@ -68,7 +68,8 @@ export class Router {
     const isWanted = retainHandling === 0 || (retainHandling === 1 && existing === undefined)
     if (shared !== undefined || !isWanted) return []
     return [...this.retained.values()].filter(
-      ({ topic, expiresAt }) => expiresAt > now && matches(filter, topic),
+      ({ topic, expiresAt, publisher }) =>
+        expiresAt > now && matches(filter, topic) && !(noLocal && publisher === session.clientId),
     )
   }
 
