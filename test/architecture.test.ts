@@ -10,10 +10,12 @@ import {
   findLongFiles,
   importsOf,
   readSources,
+  readTests,
   type Sources,
 } from './support/imports.ts'
 
 const sources = readSources(fileURLToPath(new URL('../src', import.meta.url)))
+const tests = ['../src', '.'].map((folder) => readTests(fileURLToPath(new URL(folder, import.meta.url))))
 const NONE: readonly string[] = []
 
 /** The door behind which machines of their own do the work; each of its verbs is a few lines. */
@@ -213,6 +215,26 @@ describe('the house rules', () => {
     const sourceOf = (lines: number): string => 'x\n'.repeat(lines)
     const files = given({ 'client/client.ts': sourceOf(451), 'client/driver.ts': sourceOf(450) })
     expect(findLongFiles(files, 450)).toEqual(['client/client.ts has 451 lines'])
+  })
+})
+
+describe('a test', () => {
+  const everywhere = (): boolean => true
+  // Within `toMatchObject` a regular expression is an object without keys, which matches whatever is there.
+  const emptyWords = [/\bmessage:\s*\//]
+
+  it('holds a message against expect.stringMatching(), not against a bare regular expression', () => {
+    for (const files of tests) {
+      expect(files.size).toBeGreaterThan(10)
+      expect(findCode(files, everywhere, emptyWords)).toEqual(NONE)
+    }
+  })
+
+  it('is caught: toMatchObject({ message: /…/ })', () => {
+    const source = "expect(error).toMatchObject({ code: 'x', message: /nothing (?:of|like) it/ })"
+    expect(findCode(given({ 'a.test.ts': source }), everywhere, emptyWords)).toHaveLength(1)
+    const right = source.replace(/(\/.*\/)/, 'expect.stringMatching($1)')
+    expect(findCode(given({ 'a.test.ts': right }), everywhere, emptyWords)).toEqual(NONE)
   })
 })
 

@@ -1,9 +1,13 @@
 // A thousand clients of one pool over real TCP on loopback: one timer, one look-up, attempts within their budget.
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { type Client, ClientPool, connect, createClient, UsageError } from '../src/index.ts'
-import { cachedLookup } from '../src/transport/addresses.ts'
-import { dialSocket } from '../src/transport/tcp.ts'
 import { type BrokerServer, createBroker } from '../src/testing/broker-server.ts'
+
+/** What the system knows of names. */
+const { lookup } = vi.hoisted(() => ({
+  lookup: vi.fn(async (_host: string, _options: object) => [{ address: '127.0.0.1', family: 4 }]),
+}))
+vi.mock('node:dns/promises', () => ({ lookup }))
 
 const CLIENTS = 1_000
 let server: BrokerServer
@@ -48,26 +52,22 @@ it('a thousand clients share one timer, and each works', async () => {
   expect(server.broker.complaints).toEqual([])
 })
 
-it('clients that dial one name at once ask for it once', async () => {
-  let asked = 0
-  const lookup = cachedLookup(
-    30_000,
-    () => performance.now(),
-    async () => {
-      asked += 1
-      return [{ address: '127.0.0.1', family: 4 }]
-    },
-  )
-  const pool = new ClientPool({
-    attemptsPerSecond: Infinity,
-    maxAttempts: Infinity,
-    dial: ({ url }, signal) =>
-      dialSocket({ host: url.hostname, port: Number(url.port), noDelay: true, lookup }, signal),
-  })
+it('clients of one pool that dial one name ask for it once, and each time with dnsTtl 0', async () => {
   const url = server.url.replace('127.0.0.1', 'broker.example')
+  const many = { attemptsPerSecond: Infinity, maxAttempts: Infinity }
+  const pool = new ClientPool(many)
   await Promise.all(Array.from({ length: 200 }, () => pool.connect(url)))
-  expect(asked).toBe(1)
+  expect(lookup.mock.calls).toEqual([['broker.example', { all: true, verbatim: true }]])
+  await pool.connect(url)
+  expect(lookup).toHaveBeenCalledTimes(1)
   await pool.close()
+
+  const forgetful = new ClientPool({ ...many, dnsTtl: 0 })
+  await forgetful.connect(url)
+  expect(lookup).toHaveBeenCalledTimes(2)
+  await forgetful.connect(url)
+  expect(lookup).toHaveBeenCalledTimes(3)
+  await forgetful.close()
 })
 
 it('attempts are spread over time by the budget', async () => {

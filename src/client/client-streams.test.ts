@@ -366,10 +366,14 @@ describe.each(VERSIONS)('messages() in %s', (version) => {
     await stream.ready
     for (let index = 0; index < 10; index += 1) say(world, String(index))
     await world.settle()
+    const came = (): number | undefined => client.statistics.messagesIn[1]
+    expect(came()).toBe(3)
     const seen: (string | undefined)[] = []
     for (let index = 0; index < 10; index += 1) {
       seen.push(textOf(await stream.next()))
       await world.settle()
+      // The one that was read is acknowledged when the next is asked for.
+      expect(came()).toBe(Math.min(3 + index, 10))
     }
     expect(seen).toEqual(Array.from({ length: 10 }, (_, index) => String(index)))
   })

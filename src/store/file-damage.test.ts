@@ -197,7 +197,10 @@ describe('a log of several segments', () => {
 
   it('is refused when an earlier one is missing', async () => {
     await rm(pathOf(2))
-    expect(await tryOpen()).toMatchObject({ code: 'store-damaged', message: /00000002\.log.*missing/ })
+    expect(await tryOpen()).toMatchObject({
+      code: 'store-damaged',
+      message: expect.stringMatching(/00000002\.log.*missing/),
+    })
   })
 
   it('is refused when an earlier one is shorter, also by whole records', async () => {
@@ -226,7 +229,10 @@ describe('a log of several segments', () => {
     expect(await tryOpen()).toMatchObject({ code: 'store-damaged' })
     const other = encodeHeader({ sequence: 2, first: 2, previousLength: 0 })
     await writeFile(pathOf(2), Buffer.concat([other, bytes.subarray(HEADER_BYTES)]))
-    expect(await tryOpen()).toMatchObject({ code: 'store-damaged', message: /another log/ })
+    expect(await tryOpen()).toMatchObject({
+      code: 'store-damaged',
+      message: expect.stringContaining('another log'),
+    })
   })
 
   it('ends an earlier one where its successor says, whatever was written behind that', async () => {
@@ -257,13 +263,13 @@ describe('a folder', () => {
     await writeFile(path, 'mine')
     await expect(fileStore(path).open()).rejects.toMatchObject({
       code: 'store-failed',
-      message: /left as it is/,
+      message: expect.stringContaining('left as it is'),
     })
     expect(await readFile(path, 'utf8')).toBe('mine')
     const below = fileStore(join(path, 'store'))
     const failure = {
       code: 'store-failed',
-      message: /a part of its path is a file/,
+      message: expect.stringContaining('a part of its path is a file'),
       cause: { code: 'ENOTDIR' },
     }
     await expect(below.open()).rejects.toMatchObject(failure)

@@ -1,7 +1,7 @@
 // The lock and the promises between real processes of this machine: a second one is refused, the lock of one that
 // was killed is taken over at once, a process number that was given again does not fool it, and what was promised
 // to a process is there after it was killed in the middle of its work.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { bytesOf, textOf } from '../../test/support/store-contract.ts'
+import { isLinux, isUnix, mayMount } from '../../test/support/system.ts'
 import type { DiskFile } from './disk.ts'
 import { fileStore, fileStoreOn } from './file.ts'
 import { FileLock } from './file-lock.ts'
@@ -170,15 +171,14 @@ describe('the lock of a process', () => {
     expect(await openHere()).toEqual([])
   })
 
-  it.skipIf(process.platform === 'win32')('that is only stopped is respected', async () => {
+  it.skipIf(!isUnix)('that is only stopped is respected [needs unix]', async () => {
     const other = start('hold')
     await other.next()
     other.child.kill('SIGSTOP')
     await expect(fileStore(path).open()).rejects.toMatchObject({ code: 'store-in-use' })
   })
 
-  const hasProc = process.platform === 'linux'
-  it.skipIf(!hasProc)('that is dead and not yet buried is taken over (Linux: needs /proc)', async () => {
+  it.skipIf(!isLinux)('that is dead and not yet buried is taken over [needs linux]', async () => {
     // `sleep` does not ask after the child that it inherits.
     const other = start('hold', ['/bin/sh', '-c', '"$0" "$@" & exec sleep 60', process.execPath])
     const pid = Number((await other.next()).split(' ')[1])
@@ -189,7 +189,7 @@ describe('the lock of a process', () => {
     expect(await openHere()).toEqual([])
   })
 
-  it.skipIf(!hasProc)('whose number was given again is taken over (Linux: needs /proc)', async () => {
+  it.skipIf(!isLinux)('whose number was given again is taken over [needs linux]', async () => {
     const other = start('hold')
     await other.next()
     const name = await lockIn(path)
@@ -203,8 +203,8 @@ describe('the lock of a process', () => {
     expect(await openHere()).toEqual([])
   })
 
-  it.skipIf(!hasProc)(
-    'from before a restart of the machine, or another container, is taken over',
+  it.skipIf(!isLinux)(
+    'from before a restart of the machine, or another container, is taken over [needs linux]',
     async () => {
       const other = start('hold')
       await other.next()
@@ -272,7 +272,7 @@ describe('a process that is killed while it works', () => {
 
 describe('the disk of this machine', () => {
   const isRoot = process.getuid?.() === 0
-  it.skipIf(process.platform === 'win32')('refuses whoever may not write there, in words', async () => {
+  it.skipIf(!isUnix)('refuses whoever may not write there, in words [needs unix]', async () => {
     // Root may write everywhere, and becomes nobody.
     await mkdir(path, { mode: isRoot ? 0o755 : 0o555 })
     const answer = await start('hold', [process.execPath], isRoot ? 65_534 : undefined).next()
@@ -280,20 +280,16 @@ describe('the disk of this machine', () => {
     await chmod(path, 0o755)
   })
 
-  const canMount = isRoot && spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0
-  it.skipIf(!canMount)(
-    'full: says so, and works again when there is space (needs root and unshare)',
-    async () => {
-      await mkdir(path)
-      const script = `
+  it.skipIf(!mayMount())('full: says so, and works again when there is space [needs mounts]', async () => {
+    await mkdir(path)
+    const script = `
       mount -t tmpfs -o size=256k none "${path}" && head -c 65536 /dev/zero > "${path}/ballast" &&
       exec "$0" "$1" "$2/store" "$3" "$4"`
-      const other = start('fill', ['unshare', '-m', '/bin/sh', '-c', script, process.execPath])
-      expect(await other.next()).toMatch(/^open/)
-      expect(await other.next()).toMatch(/^full store-failed ENOSPC .*Free some space/)
-      expect(await other.next()).toMatch(/^again \d\d store-failed 1 true $/)
-    },
-  )
+    const other = start('fill', ['unshare', '-m', '/bin/sh', '-c', script, process.execPath])
+    expect(await other.next()).toMatch(/^open/)
+    expect(await other.next()).toMatch(/^full store-failed ENOSPC .*Free some space/)
+    expect(await other.next()).toMatch(/^again \d\d store-failed 1 true $/)
+  })
 
   it('does not hold more files open than it needs', async () => {
     let open = 0

@@ -3,7 +3,7 @@
 import { lookup } from 'node:dns'
 import net from 'node:net'
 import tls from 'node:tls'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { Authority } from '../../test/support/certificates.ts'
 import { useMuteHosts } from '../../test/support/mute-host.ts'
 import { httpProxy } from '../../test/support/proxies.ts'
@@ -207,8 +207,9 @@ describe('a socket that breaks before the next link of the chain stands on it', 
     await servers.idle()
   })
 
-  it.each(Object.keys(LINKS))('%s: one on which the server spoke first', async (link) => {
-    if (link === 'MQTT') return
+  // To MQTT it is no fault of the chain.
+  const handshaking = Object.keys(LINKS).filter((link) => link !== 'MQTT')
+  it.each(handshaking)('%s: one on which the server spoke first', async (link) => {
     const { socket, accepted } = await raw(net.createServer())
     const server = await accepted
     server.resume().write('220 mail.example ESMTP\r\n')
@@ -236,6 +237,31 @@ describe('a socket that breaks before the next link of the chain stands on it', 
     ENDS[end]?.(proxied)
     await turns()
     await expect(LINKS[link]?.(socket)).rejects.toBeInstanceOf(Error)
+    await servers.idle()
+  })
+})
+
+describe('socket.noDelay', () => {
+  it.each([
+    [undefined, true],
+    [true, true],
+    [false, false],
+  ] as const)('%s: what Node is told is %s, for each kind of stream', async (noDelay, told) => {
+    const connecting = vi.spyOn(net, 'connect')
+    const identity = authority.issue()
+    const ports = {
+      mqtt: await servers.serve(echo),
+      mqtts: await servers.listen(tls.createServer(identity, echo)),
+      ws: await servers.listen(webSocketServer(() => {})),
+    }
+    const options = { socket: { noDelay }, tls: { ca: authority.cert } }
+    for (const [scheme, port] of Object.entries(ports)) {
+      const { transport } = await new Dialer().open(`${scheme}://localhost:${port}/mqtt`, options)
+      transport.destroy()
+    }
+    const settings = connecting.mock.calls.map(([given]) => given as unknown as net.TcpSocketConnectOpts)
+    connecting.mockRestore()
+    expect(settings.map(({ noDelay: given }) => given)).toEqual([told, told, told])
     await servers.idle()
   })
 })

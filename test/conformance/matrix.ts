@@ -61,6 +61,21 @@ export function count(rows: readonly Row[]): Count {
   return { testable: testable.length, covered: covered.length, passed: passed.length }
 }
 
+/**
+ * What is wrong with it, a sentence for each: tests that failed, statements that no test shows, and, where that may not
+ * be, those that were shown by tests alone that were skipped.
+ */
+export function faultsOf(matrix: Matrix, maySkip: boolean): readonly string[] {
+  return VERSIONS.flatMap((version) =>
+    matrix[version].flatMap(({ statement, tests, result }) => {
+      const id = `[${version} ${statement.id}]`
+      if (result === 'not covered' || (result === 'skipped' && !maySkip)) return [`${result}: ${id}`]
+      const failed = tests.filter((test) => test.result === 'failed')
+      return failed.map(({ file, titles }) => `failed: ${id} ${file}: ${titles.join(' > ')}`)
+    }),
+  )
+}
+
 /** `3.1.1: 115 statements can be tested, 115 are covered, 115 passed` */
 export function countLine(version: Version, rows: readonly Row[]): string {
   const { testable, covered, passed } = count(rows)

@@ -1,11 +1,15 @@
 // `npm run conformance`: runs all tests, writes docs/conformance.md and ends with a count; `-- --json` prints the
-// count alone. Exits with 1 when a test of a covered statement failed, or tests could not be run.
+// count alone. Exits with 1 when a statement has no test, a test of one failed, or tests could not be run; with
+// PETREL_REQUIRE also when all tests of a statement were skipped.
+//
+//     npm run conformance -- --report FILE     looks at what a run of all tests has reported as JSON, and writes no page
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
-import { count, countLine, createMatrix, createPage, type Result, type RunTest } from './matrix.ts'
+import { required } from '../support/requirements.ts'
+import { count, countLine, createMatrix, createPage, faultsOf, type Result, type RunTest } from './matrix.ts'
 import { parseStatements, VERSIONS, withoutStatements } from './statements.ts'
 
 /** What we read of the runner's report. */
@@ -22,7 +26,9 @@ interface Report {
   }[]
 }
 
-const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } })
+const { values } = parseArgs({
+  options: { json: { type: 'boolean', default: false }, report: { type: 'string' } },
+})
 const root = join(dirname(process.argv[1] ?? ''), '../..')
 
 /** Runs both projects; the report is missing when the runner itself failed. */
@@ -47,10 +53,14 @@ async function runTests(): Promise<Report> {
       child.on('error', reject)
       child.on('exit', resolve)
     })
-    return JSON.parse(readFileSync(file, 'utf8')) as Report
+    return reportIn(file)
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
+}
+
+function reportIn(file: string): Report {
+  return JSON.parse(readFileSync(file, 'utf8')) as Report
 }
 
 function testsOf({ testResults }: Report): RunTest[] {
@@ -73,24 +83,20 @@ function tableOf(version: string): ReturnType<typeof parseStatements> {
   return parseStatements(readFileSync(join(root, `test/conformance/statements-${version}.tsv`), 'utf8'))
 }
 
-const report = await runTests()
+const report = values.report === undefined ? await runTests() : reportIn(values.report)
 const matrix = createMatrix({ '3.1.1': tableOf('3.1.1'), '5': tableOf('5') }, testsOf(report))
-writeFileSync(join(root, 'docs/conformance.md'), createPage(matrix, withoutStatements))
+if (values.report === undefined) {
+  writeFileSync(join(root, 'docs/conformance.md'), createPage(matrix, withoutStatements))
+}
 
 for (const { name, status, message, assertionResults } of report.testResults) {
   if (status !== 'failed' || assertionResults.some((test) => test.status === 'failed')) continue
   console.error(`${relative(root, name)} could not be run: ${message}`)
   process.exitCode = 1
 }
-for (const version of VERSIONS) {
-  for (const { statement, tests, result } of matrix[version]) {
-    if (result === 'not covered' && !values.json) console.log(`not covered: [${version} ${statement.id}]`)
-    if (result !== 'failed') continue
-    process.exitCode = 1
-    for (const { file, titles } of tests.filter((test) => test.result === 'failed')) {
-      console.error(`failed: [${version} ${statement.id}] ${file}: ${titles.join(' > ')}`)
-    }
-  }
+for (const fault of faultsOf(matrix, required().length === 0)) {
+  console.error(fault)
+  process.exitCode = 1
 }
 if (values.json) {
   // By hand: an object would have '5' first, which looks like an index.

@@ -1,7 +1,7 @@
 // How titles name statements, what counts, and the two tables.
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { count, createMatrix, createPage, type RunTest } from './matrix.ts'
+import { count, createMatrix, createPage, faultsOf, type RunTest } from './matrix.ts'
 import {
   parseStatements,
   type Statement,
@@ -90,6 +90,17 @@ describe('the matrix', () => {
   it('does not take what was skipped for passed', () => {
     const matrix = createMatrix(statements, [test('[5 MQTT-1.0.0-1]', 'skipped')])
     expect(count(matrix['5'])).toEqual({ testable: 3, covered: 1, passed: 0 })
+  })
+
+  it('tells of what no test shows, what failed, and what was skipped where nothing may be', () => {
+    const tests = [test('[3.1.1 MQTT-1.0.0-1]', 'skipped'), test('[5 MQTT-1.0.0-1] is wrong', 'failed')]
+    const matrix = createMatrix(statements, [...tests, test('[5 MQTT-1.0.0-2]')])
+    const faults = [
+      'failed: [5 MQTT-1.0.0-1] a.test.ts: [5 MQTT-1.0.0-1] is wrong',
+      'not covered: [5 MQTT-1.0.0-3]',
+    ]
+    expect(faultsOf(matrix, true)).toEqual(faults)
+    expect(faultsOf(matrix, false)).toEqual(['skipped: [3.1.1 MQTT-1.0.0-1]', ...faults])
   })
 
   it('refuses a statement that does not exist', () => {

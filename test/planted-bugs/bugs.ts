@@ -243,7 +243,8 @@ const SURROUNDINGS: readonly PlantedBug[] = [
     why: 'answers to what is sent again come before anybody listens (rules 14, 16)',
     file: 'src/client/requests.ts',
     text: '    const suspect = this.#suspect()\n    const busy',
-    replacement: '    driver.connection.resume(driver.now)\n    const suspect = this.#suspect()\n    const busy',
+    replacement:
+      '    driver.connection.resume(driver.now)\n    const suspect = this.#suspect()\n    const busy',
     tests: [test('client/client-resubscribing')],
   },
   {

@@ -35,14 +35,15 @@ function good(version: ProtocolVersion, text: string): Uint8Array {
 
 interface Expected {
   readonly reasonCode: number
-  readonly message?: RegExp
+  /** What the error's message is to match. */
+  readonly says?: RegExp
 }
 
 /** Sends this behind CONNACK, between two right messages. */
 async function expectEnd(
   version: ProtocolVersion,
   bytes: Uint8Array,
-  { reasonCode, message = /./ }: Expected,
+  { reasonCode, says = /./ }: Expected,
 ): Promise<void> {
   const what = toHex(bytes.subarray(0, 40))
   const broker = await makeBroker((connection) => connection.write(ACCEPTED[version]))
@@ -58,7 +59,7 @@ async function expectEnd(
       name: 'ProtocolError',
       code: CODES[reasonCode],
       reasonCode,
-      message: expect.stringMatching(message),
+      message: expect.stringMatching(says),
     },
     willReconnect: true,
     delay: RECONNECT.max,
@@ -75,7 +76,7 @@ async function expectEnd(
 async function expectFailure(
   version: ProtocolVersion,
   bytes: Uint8Array,
-  { reasonCode, message = /./ }: Expected,
+  { reasonCode, says = /./ }: Expected,
 ): Promise<void> {
   const broker = await makeBroker((connection) => connection.write(bytes, good(version, 'behind')))
   const client = broker.createClient({ protocolVersion: version, keepAlive: 0, reconnect: RECONNECT })
@@ -84,7 +85,7 @@ async function expectFailure(
     name: 'ProtocolError',
     code: CODES[reasonCode],
     reasonCode,
-    message: expect.stringMatching(message),
+    message: expect.stringMatching(says),
   })
   await expectEndOf(broker.latest)
   // Nothing but CONNECT may be sent before a CONNACK that accepts.
@@ -107,7 +108,7 @@ describe.each(VERSIONS)('a Remaining Length in %s', (version) => {
   it.each(['d0 80 80 80 80 01', '30 ff ff ff ff 7f', '40 80 80 80 80 80', '00 ff ff ff ff ff'])(
     'of five bytes ends the connection: %s [scenario 27] [3.1.1 section 2.2.3] [5 section 2.1.4]',
     async (bytes) => {
-      await expectEnd(version, hex(bytes), { ...MALFORMED, message: /longer than four bytes/ })
+      await expectEnd(version, hex(bytes), { ...MALFORMED, says: /longer than four bytes/ })
     },
   )
 
@@ -115,8 +116,8 @@ describe.each(VERSIONS)('a Remaining Length in %s', (version) => {
     ['268,435,455', '30 ff ff ff 7f', 268_435_460],
     ['one byte more than the default takes', '30 fc ff ff 07', 16_777_217],
   ])('of %s is refused behind the header by the local maximum [scenario 27]', async (_, bytes, size) => {
-    const message = new RegExp(`a packet of ${size} bytes came, at most 16777216 are accepted`)
-    await expectEnd(version, hex(bytes), { reasonCode: 0x95, message })
+    const says = new RegExp(`a packet of ${size} bytes came, at most 16777216 are accepted`)
+    await expectEnd(version, hex(bytes), { reasonCode: 0x95, says })
   })
 
   it('of 268,435,455 below the local maximum takes memory as bytes come, not as it claims [scenario 27]', async () => {
@@ -180,7 +181,7 @@ describe.each(VERSIONS)('a PUBLISH in %s', (version) => {
     async (first) => {
       const rest = hex(version === '5' ? '0001 00' : '0001')
       const bytes = publish(utf8String('a'), rest, Number.parseInt(first, 16))
-      await expectEnd(version, bytes, { ...MALFORMED, message: /QoS 3/ })
+      await expectEnd(version, bytes, { ...MALFORMED, says: /QoS 3/ })
     },
   )
 
@@ -192,7 +193,7 @@ describe.each(VERSIONS)('a PUBLISH in %s', (version) => {
         [0x32, '0001'],
       ] as const) {
         const bytes = publish(utf8String(topic), hex(version === '5' ? `${id} 00` : id), first)
-        await expectEnd(version, bytes, { ...VIOLATION, message: /wildcard/ })
+        await expectEnd(version, bytes, { ...VIOLATION, says: /wildcard/ })
       }
     },
   )
@@ -200,7 +201,7 @@ describe.each(VERSIONS)('a PUBLISH in %s', (version) => {
   it('to an empty topic ends the connection [scenario 34] [3.1.1 MQTT-4.7.3-1] [5 MQTT-4.7.3-1]', async () => {
     const empty = new Uint8Array(2)
     if (version === '5') await expectEnd(version, publish(empty, hex('00')), VIOLATION)
-    else await expectEnd(version, publish(empty, hex('"x"')), { ...MALFORMED, message: /empty topic/ })
+    else await expectEnd(version, publish(empty, hex('"x"')), { ...MALFORMED, says: /empty topic/ })
   })
 
   it.each(['32', '33', '3a', '34', '35', '3c'])(
@@ -208,7 +209,7 @@ describe.each(VERSIONS)('a PUBLISH in %s', (version) => {
     async (first) => {
       const rest = hex(version === '5' ? '0000 00' : '0000')
       const bytes = publish(utf8String('a'), rest, Number.parseInt(first, 16))
-      await expectEnd(version, bytes, { ...MALFORMED, message: /packet identifier 0/ })
+      await expectEnd(version, bytes, { ...MALFORMED, says: /packet identifier 0/ })
     },
   )
 })
@@ -260,7 +261,7 @@ describe.each(VERSIONS)('wrong flags in %s', (version) => {
       const all = wrong.filter((header) => header !== first).map((header) => Uint8Array.of(header, ...rest))
       expect(all).toHaveLength(15)
       await Promise.all(
-        all.map((bytes) => expectRefused(version, bytes, { ...MALFORMED, message: /has the flags/ })),
+        all.map((bytes) => expectRefused(version, bytes, { ...MALFORMED, says: /has the flags/ })),
       )
     },
   )
@@ -268,7 +269,7 @@ describe.each(VERSIONS)('wrong flags in %s', (version) => {
   it('of PUBLISH, DUP at QoS 0, end the connection [scenario 30] [3.1.1 MQTT-3.3.1-2] [5 MQTT-3.3.1-2]', async () => {
     for (const first of [0x38, 0x39]) {
       const bytes = publish(utf8String('a'), hex(version === '5' ? '00' : ''), first)
-      await expectEnd(version, bytes, { ...MALFORMED, message: /has DUP 1/ })
+      await expectEnd(version, bytes, { ...MALFORMED, says: /has DUP 1/ })
     }
   })
 })
@@ -296,10 +297,10 @@ describe.each(VERSIONS)('strings in %s', (version) => {
     'that are ill-formed, or have a surrogate or U+0000, are no topic: %s [scenario 32] [3.1.1 MQTT-1.5.3-1, -2] [5 MQTT-1.5.4-1, -2]',
     async (_, bytes) => {
       const none = hex(version === '5' ? '00' : '')
-      const message = /well-formed UTF-8|U\+0000/
-      await expectEnd(version, publish(text(bytes), none), { ...MALFORMED, message })
+      const says = /well-formed UTF-8|U\+0000/
+      await expectEnd(version, publish(text(bytes), none), { ...MALFORMED, says })
       const long = concat(hex('61'.repeat(300)), bytes)
-      await expectEnd(version, publish(text(long), none), { ...MALFORMED, message })
+      await expectEnd(version, publish(text(long), none), { ...MALFORMED, says })
     },
   )
 
@@ -364,19 +365,19 @@ describe('strings of properties in 5', () => {
     concat(hex('26'), text(bytes), k),
     concat(hex('26'), k, text(bytes)),
   ]
-  const message = /well-formed UTF-8|U\+0000/
+  const says = /well-formed UTF-8|U\+0000/
 
   it('that are ill-formed make a PUBLISH malformed: Content Type and Response Topic [scenario 32] [5 MQTT-1.5.4-1, -2, 3.3.2-13, -19]', async () => {
     for (const bytes of ILL_FORMED) {
       for (const id of ['03', '08']) {
-        await expectEnd('5', inPublish(concat(hex(id), text(bytes))), { ...MALFORMED, message })
+        await expectEnd('5', inPublish(concat(hex(id), text(bytes))), { ...MALFORMED, says })
       }
     }
   })
 
   it('that are ill-formed make a User Property of PUBLISH malformed, as its name and as its value [scenario 32] [5 MQTT-1.5.7-1]', async () => {
     for (const bytes of ILL_FORMED) {
-      for (const pair of ofPair(bytes)) await expectEnd('5', inPublish(pair), { ...MALFORMED, message })
+      for (const pair of ofPair(bytes)) await expectEnd('5', inPublish(pair), { ...MALFORMED, says })
     }
   })
 
@@ -384,7 +385,7 @@ describe('strings of properties in 5', () => {
     'that are ill-formed make a User Property of %s malformed [scenario 32] [5 MQTT-1.5.7-1]',
     async (_, packet) => {
       const all = ILL_FORMED.flatMap(ofPair).map(packet)
-      await Promise.all(all.map((bytes) => expectRefused('5', bytes, { ...MALFORMED, message })))
+      await Promise.all(all.map((bytes) => expectRefused('5', bytes, { ...MALFORMED, says })))
     },
   )
 
@@ -392,7 +393,7 @@ describe('strings of properties in 5', () => {
     'that are ill-formed make the Reason String of %s malformed [scenario 32] [5 MQTT-1.5.4-1, -2]',
     async (_, packet) => {
       const all = ILL_FORMED.map((bytes) => packet(concat(hex('1f'), text(bytes))))
-      await Promise.all(all.map((bytes) => expectRefused('5', bytes, { ...MALFORMED, message })))
+      await Promise.all(all.map((bytes) => expectRefused('5', bytes, { ...MALFORMED, says })))
     },
   )
 })

@@ -11,6 +11,7 @@ import { createBroker } from '../../src/testing/broker-server.ts'
 import { collect, durableOptions, outcomeOf, VERSIONS } from '../support/client-world.ts'
 import { usePrograms } from '../support/store-process.ts'
 import { StoreWorld } from '../support/store-world.ts'
+import { isUnix } from '../support/system.ts'
 
 const programs = usePrograms()
 const NONE: readonly unknown[] = []
@@ -319,14 +320,16 @@ describe.each(VERSIONS)('a folder of this machine in %s', (version) => {
     expect(mended.store.dropped?.reason).toMatch(/^segment-00000002\.log: the record at byte \d+ claims/)
     await expect.poll(() => mended.client.pending.length).toBe(0)
     const topics = settled.map(({ delivery }) => delivery.topic)
+    // Of the last record at most the end is gone.
+    expect(topics.length).toBeGreaterThanOrEqual(2)
     expect(topics).toEqual(['a', 'b', 'c'].slice(0, topics.length))
     await mended.client.disconnect()
     await server.close()
     expect(server.broker.finish()).toEqual(NONE)
   })
 
-  it.skipIf(process.platform === 'win32')(
-    'where nobody may write is refused, and the sentence says why [scenario 67]',
+  it.skipIf(!isUnix)(
+    'where nobody may write is refused, and the sentence says why [scenario 67] [needs unix]',
     async () => {
       const server = createBroker()
       const url = await server.listen()

@@ -1,7 +1,6 @@
 // A store whose disk is full, or fails, at a write, a sync or an unlink: nothing is sent without its record, PUBREC
 // stays unsent, and when the disk works again so does the client, without a restart. On a simulated disk, where each
 // step can fail by itself, and on a real file system of 64 KB.
-import { spawnSync } from 'node:child_process'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -11,6 +10,7 @@ import { createBroker } from '../../src/testing/broker-server.ts'
 import { collect, outcomeOf, texts, VERSIONS } from '../support/client-world.ts'
 import { usePrograms } from '../support/store-process.ts'
 import { type CrashKind, StoreWorld, type StoreWorldOptions } from '../support/store-world.ts'
+import { mayMount } from '../support/system.ts'
 
 const programs = usePrograms()
 const NONE: readonly unknown[] = []
@@ -312,13 +312,11 @@ describe.each(VERSIONS)('what a store promised in %s', (version) => {
   })
 })
 
-const canMount =
-  process.getuid?.() === 0 &&
-  spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', '-o', 'size=64k', 'none', '/mnt']).status === 0
+const canMount = mayMount()
 
 describe.each(VERSIONS)('a file system of 64 KB in %s', (version) => {
   it.skipIf(!canMount)(
-    'that is full: nothing leaves without its record, and it works again when there is room (needs root and unshare) (rule 33) [scenario 68]',
+    'that is full: nothing leaves without its record, and it works again when there is room (rule 33) [scenario 68] [needs mounts]',
     async () => {
       const arrived: string[] = []
       const pubrecs: unknown[] = []

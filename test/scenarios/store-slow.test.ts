@@ -10,6 +10,7 @@ import { createBroker } from '../../src/testing/broker-server.ts'
 import { durableOptions, outcomeOf, texts, VERSIONS } from '../support/client-world.ts'
 import { usePrograms } from '../support/store-process.ts'
 import { StoreWorld, type StoreWorldOptions } from '../support/store-world.ts'
+import { isLinux } from '../support/system.ts'
 
 const programs = usePrograms()
 const NONE: readonly unknown[] = []
@@ -265,8 +266,8 @@ describe.each(VERSIONS)('a store that two want in %s', (version) => {
     })
   })
 
-  it.skipIf(process.platform !== 'linux')(
-    'is not withheld by a process number that was given again (Linux: needs /proc) (rule 34) [scenario 70]',
+  it.skipIf(!isLinux)(
+    'is not withheld by a process number that was given again (rule 34) [scenario 70] [needs linux]',
     async () => {
       await withBroker(async (url, make) => {
         const folder = join(programs.place(), `reused-${version}`)

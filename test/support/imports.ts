@@ -140,13 +140,21 @@ export interface Import {
 
 /** The sources below a folder, without the tests. */
 export function readSources(folder: string): Sources {
-  const sources = new Map<string, string>()
+  return read(folder, (path) => path.endsWith('.ts') && !path.endsWith('.test.ts'))
+}
+
+/** The tests below a folder. */
+export function readTests(folder: string): Sources {
+  return read(folder, (path) => path.endsWith('.test.ts'))
+}
+
+function read(folder: string, isWanted: (path: string) => boolean): Sources {
+  const texts = new Map<string, string>()
   for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
     const path = entry.replaceAll('\\', '/')
-    if (!path.endsWith('.ts') || path.endsWith('.test.ts')) continue
-    sources.set(path, readFileSync(join(folder, entry), 'utf8'))
+    if (isWanted(path)) texts.set(path, readFileSync(join(folder, entry), 'utf8'))
   }
-  return sources
+  return texts
 }
 
 /** Static, type-only, dynamic imports and re-exports alike. */

@@ -15,7 +15,7 @@
 // go its links, addresses and routes: nothing is left behind. Needed are root, `ip` of iproute2, and `unshare`,
 // which every Debian has. No firewall and no traffic control is needed, which not every kernel knows.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { afterAll, describe } from 'vitest'
 import { findExecutable } from './find.ts'
@@ -56,6 +56,10 @@ process.on('message', ({ run, to }) => {
 })
 process.send({})
 `
+
+/** Of namespaces at a time, each with addresses of its own, and of tries to find one that is free. */
+const NUMBERS = 250
+const TRIES = 20
 
 interface Answer {
   readonly error?: string
@@ -103,27 +107,40 @@ export class NetworkNamespace {
   readonly #child: ChildProcess
   /** The name of the far end; the near one has an `n` behind it. */
   readonly #link: string
-  /** Its addresses: `198.18.n.2` at the link, the hosts are `198.19.n.1` and on; a range kept free for tests, RFC 2544. */
-  readonly #number: number
+  /** Of its addresses: `198.18.n.2` at the link, the hosts are `198.19.n.1` and on; a range kept free for tests, RFC 2544. */
+  readonly number: number
   #hosts = 0
   #last: Promise<unknown> = Promise.resolve()
 
-  private constructor(child: ChildProcess, link: string) {
+  private constructor(child: ChildProcess, link: string, number: number) {
     this.#child = child
     this.#link = link
-    this.#number = 1 + ((child.pid ?? 0) % 250)
-    this.near = `198.18.${this.#number}.1`
+    this.number = number
+    this.near = `198.18.${number}.1`
   }
 
-  /** @throws Error when the machine forbids it */
-  static async open(): Promise<NetworkNamespace> {
+  /**
+   * @param number that its addresses have, or one behind it where that is taken: by another run on this machine
+   * @throws Error also when the machine forbids it, see `isForbidden`
+   */
+  static async open(number: number = 1 + randomInt(NUMBERS)): Promise<NetworkNamespace> {
+    for (let tried = 1; ; tried += 1) {
+      try {
+        return await NetworkNamespace.#open(1 + ((number + tried - 2) % NUMBERS))
+      } catch (error) {
+        if (tried === TRIES || !String(error).includes('File exists')) throw error
+      }
+    }
+  }
+
+  static async #open(number: number): Promise<NetworkNamespace> {
     const link = `petrel${randomBytes(4).toString('hex')}`
     const child = spawn('unshare', ['--net', process.execPath, '-e', PROGRAM, IP, link], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
     let complaint = ''
     child.stderr?.on('data', (chunk: Buffer) => (complaint += chunk.toString()))
-    const namespace = new NetworkNamespace(child, link)
+    const namespace = new NetworkNamespace(child, link, number)
     try {
       const failed = once(child, 'exit').then(() => {
         throw new Error(complaint.trim())
@@ -140,7 +157,7 @@ export class NetworkNamespace {
   /** A new host in the namespace, with a port that forwards to one that the namespace can reach. */
   async host(to: { readonly host: string; readonly port: number }): Promise<FarHost> {
     this.#hosts += 1
-    const address = `198.19.${this.#number}.${this.#hosts}`
+    const address = `198.19.${this.number}.${this.#hosts}`
     const { port } = await this.#ask({ to })
     if (port === undefined) throw new Error('the namespace gave no port')
     await this.#run('addr', 'add', `${address}/32`, 'dev', 'lo')
@@ -159,7 +176,7 @@ export class NetworkNamespace {
 
   /** A pair of interfaces, one here and one there, and the way to the hosts behind it. */
   async #setUp(): Promise<void> {
-    const far = `198.18.${this.#number}.2`
+    const far = `198.18.${this.number}.2`
     const [here, there] = [`${this.#link}n`, this.#link]
     runHere('link', 'add', here, 'type', 'veth', 'peer', 'name', there, 'netns', String(this.#child.pid))
     runHere('addr', 'add', `${this.near}/30`, 'dev', here)
@@ -167,7 +184,7 @@ export class NetworkNamespace {
     await this.#run('addr', 'add', `${far}/30`, 'dev', there)
     await this.#run('link', 'set', there, 'up')
     await this.#run('link', 'set', 'lo', 'up')
-    runHere('route', 'add', `198.19.${this.#number}.0/24`, 'via', far)
+    runHere('route', 'add', `198.19.${this.number}.0/24`, 'via', far)
   }
 
   async #run(...words: readonly string[]): Promise<void> {
@@ -195,11 +212,20 @@ function runHere(...words: readonly string[]): void {
 
 /** Tried once for each file, since only a try shows what a machine forbids. */
 async function openNamespace(): Promise<NetworkNamespace | Error> {
-  try {
-    return await NetworkNamespace.open()
-  } catch (error) {
-    return error instanceof Error ? error : new Error(String(error))
-  }
+  return NetworkNamespace.open().catch((error: unknown) => {
+    if (error instanceof Error && isForbidden(error)) return error
+    throw error
+  })
+}
+
+/**
+ * What containers say that may have no namespaces, no interfaces of their own or no say in `/proc/sys`, and kernels that
+ * know none of it. Anything else is a fault of ours.
+ */
+export function isForbidden({ message }: Error): boolean {
+  return /Operation not (?:permitted|supported)|Permission denied|Read-only file system|\bE(?:PERM|ACCES|ROFS)\b/i.test(
+    message,
+  )
 }
 
 /** A suite with a namespace of its own, skipped where there is no `ip`, no root, or no permission. */

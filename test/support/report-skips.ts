@@ -1,8 +1,9 @@
 // The last lines of a test run say in words what was skipped for want of a program, because "42 skipped" among
 // green figures is easily read as "all is well". Tests skipped for another reason, a forgotten `.skip` or a title
-// without its `[needs …]`, are counted too; those that a name filter left out are not.
+// without its `[needs …]`, are counted too, and fail the run where PETREL_REQUIRE is set; those that a name filter left
+// out are not.
 import type { Reporter, TestModule, Vitest } from 'vitest/node'
-import { describeSkipped, requirementOf, type RequirementName } from './requirements.ts'
+import { required, skippedLines } from './requirements.ts'
 
 export default class SkipReporter implements Reporter {
   #filter: RegExp | undefined
@@ -12,15 +13,9 @@ export default class SkipReporter implements Reporter {
   }
 
   onTestRunEnd(modules: readonly TestModule[]): void {
-    const missing = new Map<RequirementName, number>()
-    let unexplained = 0
-    for (const title of this.#skippedTitles(modules)) {
-      const name = requirementOf(title)
-      if (name === undefined) unexplained += 1
-      else missing.set(name, (missing.get(name) ?? 0) + 1)
-    }
-    for (const [name, count] of missing) console.log(describeSkipped(name, count))
-    if (unexplained > 0) console.log(`Skipped: ${unexplained} whose titles do not say what they need.`)
+    const { lines, unexplained } = skippedLines(this.#skippedTitles(modules))
+    for (const line of lines) console.log(line)
+    if (unexplained > 0 && required().length > 0) process.exitCode = 1
   }
 
   *#skippedTitles(modules: readonly TestModule[]): Generator<string> {
