@@ -57,7 +57,7 @@ export const mosquitto: BrokerKind = {
         'In 3.1.1 it has at most 19 of QoS 2 open (`maxInflightQos2`); in version 5 it keeps to Receive Maximum. The rows with 500 messages run with the default.',
     },
     {
-      what: 'It oversteps Receive Maximum of the client: of what it has queued for it, 2.0.11 sends 78 messages where 8 are allowed.',
+      what: '2.0.11 oversteps Receive Maximum of the client as soon as it has queued for it and something is acknowledged: 9 messages were open where 8 are allowed.',
       client:
         'It says so and leaves (`receive-maximum-exceeded`), the next time at long intervals: leave `receiveMaximum` out, `maxPending` bounds what waits.',
     },
