@@ -431,12 +431,12 @@ export class Engine implements OpenerHost, KeeperHost {
     leaving?.ended.resolve()
   }
 
-  /** All that waits is settled, and the store closed; what it keeps is told when it has taken the last records. */
-  #settle(error: MqttError): Promise<void> {
+  /** All that waits is settled, the store closed, and what it keeps told when it has the last records; then it resolves. */
+  async #settle(error: MqttError): Promise<void> {
     if (!this.#keeper.isKept) this.#keeper.discard(error)
     const closed = this.#keeper.close()
     this.#client.handleClosed(error, this.options.store === undefined ? undefined : closed)
-    return closed
+    await closed
   }
 
   #tellDisconnected(error: MqttError | undefined): void {

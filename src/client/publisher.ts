@@ -13,7 +13,7 @@ import { utf8Length } from '../core/bytes/utf8.ts'
 import { notConnectedError } from '../core/connection/endings.ts'
 import { ConnectionError, type MqttError, RefusedError } from '../core/errors.ts'
 import { Fifo } from '../core/fifo.ts'
-import { publishLength, publishPropertiesSize } from '../core/packets/publish.ts'
+import { ALWAYS_FITS, publishLength, publishPropertiesSize } from '../core/packets/publish.ts'
 import { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
 import type { TopicNames } from '../core/topics/topic-names.ts'
@@ -350,7 +350,8 @@ export class Publisher {
     const bytes = payloadBytes(payload)
     const payloadSize = typeof bytes === 'string' ? utf8Length(bytes) : bytes.length
     // What no packet can carry is refused here: when its turn came, nobody could be told.
-    publishLength(name.bytes.length, qos, publishPropertiesSize(properties, version5 !== 'no'), payloadSize)
+    if (payloadSize > ALWAYS_FITS || properties !== undefined)
+      publishLength(name.bytes.length, qos, publishPropertiesSize(properties, version5 !== 'no'), payloadSize)
     signal?.throwIfAborted()
     // Not before: what is read above may be a user's code.
     const { driver, session, closedError } = this.#host

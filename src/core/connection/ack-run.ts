@@ -7,7 +7,7 @@
  */
 
 import { PUBACK, PUBCOMP, PUBREC, PUBREL } from '../packets/acks.ts'
-import { Delivery } from '../session/deliveries.ts'
+import type { Delivery } from '../session/deliveries.ts'
 import type { Session } from '../session/session.ts'
 import type { PacketSource } from './packet-source.ts'
 import type { Publishing } from './publishing.ts'
@@ -53,7 +53,7 @@ export class AckRun {
         continue
       }
       const delivery = ids.get(packetId)
-      if (!(delivery instanceof Delivery) || !isDue(header, delivery)) break
+      if (delivery?.type !== 'delivery' || !isDue(header, delivery)) break
       // With a store it may have an identifier and wait for its record.
       if (journal !== undefined && delivery.attempts === 0) break
       if (header === PUBREC) {

@@ -1,10 +1,14 @@
-/** What the server has said that it does not accept, rule 23 [5 MQTT-3.2.2-11, -14, -15]: asked before a PUBLISH is sent. */
+/**
+ * What the server has said that it does not accept, rule 23 [5 MQTT-3.2.2-11, -14, -15]: asked before a PUBLISH is sent;
+ * and what it says of one that it had.
+ */
 
 import { variableByteIntegerLength } from '../bytes/data-types.ts'
 import { RefusedError } from '../errors.ts'
 import type { Codec } from '../packets/codec.ts'
+import { describeReasonCode } from '../packets/reason-codes.ts'
 import { publishLength, publishPropertiesSize } from '../packets/publish.ts'
-import type { OutgoingPublish } from '../session/deliveries.ts'
+import type { Delivery, OutgoingPublish } from '../session/deliveries.ts'
 import { LARGEST_PACKET, type NegotiatedSettings } from './negotiated.ts'
 
 export class PublishLimits {
@@ -50,6 +54,13 @@ export class PublishLimits {
     const length = publishLength(name.bytes.length, qos, propertiesSize, payloadSize)
     return 1 + variableByteIntegerLength(length) + length
   }
+}
+
+/** What an acknowledgement with a reason code of 0x80 or more says, 5: 3.4.2.1, 3.5.2.1. */
+export function serverRefusal({ name, reasonCode, result: properties }: Delivery): RefusedError {
+  const reason = describeReasonCode(reasonCode)
+  const message = `the server refused the message to "${name.text}" with ${reason}`
+  return new RefusedError('publish-refused', message, { reasonCode, properties })
 }
 
 function refused(reasonCode: number, what: string): RefusedError {

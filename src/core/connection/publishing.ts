@@ -6,10 +6,9 @@
  * high-water mark allow. Nothing is ever sent again on a living connection.
  */
 
-import { ConnectionError, type MqttError, RefusedError, violation } from '../errors.ts'
+import { ConnectionError, type MqttError, violation } from '../errors.ts'
 import type { Codec } from '../packets/codec.ts'
 import { DUP_FLAG, RETAIN_FLAG } from '../packets/publish.ts'
-import { describeReasonCode } from '../packets/reason-codes.ts'
 import type { Properties, QoS } from '../packets/types.ts'
 import { Delivery, type OutgoingPublish } from '../session/deliveries.ts'
 import { DELIVERY_IDS } from '../session/packet-ids.ts'
@@ -21,7 +20,7 @@ import { isServersDoing } from './endings.ts'
 import { datedProperties, expiry } from './expiry.ts'
 import type { NegotiatedSettings } from './negotiated.ts'
 import type { PacketWriter } from './packet-writer.ts'
-import { PublishLimits } from './publish-limits.ts'
+import { PublishLimits, serverRefusal } from './publish-limits.ts'
 import { OutboundAliases } from './topic-aliases.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -146,12 +145,17 @@ export class Publishing {
     const { buffer } = writer
     if (!this.#isDirect || this.#quota <= 0 || writer.watcher !== undefined) return undefined
     if (session.queued.head !== undefined || this.#resend !== undefined) return undefined
-    if (buffer.pending >= HIGH_WATER || session.deliveryIds >= DELIVERY_IDS) return undefined
+    if (buffer.pending >= HIGH_WATER || session.ids.size >= DELIVERY_IDS) return undefined
     if (qos === 2 && session.openQos2 >= this.#options.maxInflightQos2) return undefined
     if (properties?.topicAlias !== undefined) return undefined
-    const delivery = Delivery.of({ name, payload, payloadSize, qos, retain, properties, lent: false }, now)
+    const delivery = Delivery.blank()
+    delivery.name = name
+    delivery.payloadSize = payloadSize
+    delivery.qos = qos
+    delivery.retain = retain
+    delivery.properties = properties
+    delivery.createdAt = now
     const packetId = session.ids.allocate(delivery)
-    if (packetId === 0) return undefined
     session.begin(delivery, packetId)
     this.#now = now
     this.#quota -= 1
@@ -163,6 +167,8 @@ export class Publishing {
     delivery.sentAt = sentAt
     if (timeout > 0) this.#deadlines.delivery = Math.min(this.#deadlines.delivery, sentAt + timeout)
     const flags = (qos << 1) | (retain ? RETAIN_FLAG : 0)
+    // Bytes of which nothing is asked but their copy in the output need not be noted first.
+    if (typeof payload === 'string' || properties !== undefined) delivery.move(payload)
     if (properties === undefined) writer.plainPublish(flags, name.bytes, packetId, payload, payloadSize)
     else writer.publish(delivery, flags, name.bytes, packetId, properties)
     if (typeof payload !== 'string') delivery.stay(buffer.slab, buffer.position - payloadSize)
@@ -242,13 +248,7 @@ export class Publishing {
     this.#session.settle(delivery)
     delivery.reasonCode = reasonCode
     delivery.result = properties
-    if (reasonCode >= 0x80) {
-      delivery.error = new RefusedError(
-        'publish-refused',
-        `the server refused the message to "${delivery.name.text}" with ${describeReasonCode(reasonCode)}`,
-        { reasonCode, properties },
-      )
-    }
+    if (reasonCode >= 0x80) delivery.error = serverRefusal(delivery)
     return delivery
   }
 

@@ -35,6 +35,9 @@ const { set } = Uint8Array.prototype as { set: (this: Uint8Array, bytes: Uint8Ar
 export const DUP_FLAG = 0x08
 export const RETAIN_FLAG = 0x01
 
+/** A payload of up to this size fits into any packet that has no properties: a topic takes 65,537 bytes at most. */
+export const ALWAYS_FITS: number = MAXIMUM_REMAINING_LENGTH - 65_540
+
 /** The length behind the fixed header. `topicSize` includes the topic's own length field. @throws UsageError */
 export function publishLength(
   topicSize: number,
