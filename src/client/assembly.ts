@@ -6,9 +6,10 @@
  *        └── driver, session ◄──┘   (asked for, never kept)
  */
 
-import type { Closed, Connected, ConnectionEvent } from '../core/connection/events.ts'
+import type { Closed, Connected, OtherEvent } from '../core/connection/events.ts'
 import type { Operation } from '../core/connection/operations.ts'
 import { ClosedError, type MqttError, textOf, UsageError } from '../core/errors.ts'
+import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
 import type { Batch } from './batch.ts'
@@ -150,10 +151,12 @@ export class Assembly implements EngineClient, PublisherHost {
     return deliveries === 0 && this.subscriber.requests.size === 0 && this.dispatcher.pending === 0
   }
 
-  handleEvent(event: Exclude<ConnectionEvent, Closed | Connected>, driver: Driver): void {
+  handleMessage(message: IncomingMessage, driver: Driver): void {
+    this.dispatcher.handleMessage(message, driver)
+  }
+
+  handleEvent(event: Exclude<OtherEvent, Closed | Connected>, driver: Driver): void {
     switch (event.type) {
-      case 'publish':
-        return this.dispatcher.handleMessage(event, driver)
       case 'delivery':
         return this.publisher.handleRun(event)
       case 'overdue':

@@ -9,15 +9,17 @@
  */
 
 import type { Connection } from '../core/connection/connection.ts'
-import type { Closed, ConnectionEvent } from '../core/connection/events.ts'
+import type { Closed, OtherEvent } from '../core/connection/events.ts'
 import type { MqttError } from '../core/errors.ts'
+import { IncomingMessage } from '../core/packets/publish.ts'
 import type { Transport, TransportReceiver } from '../transport/transport.ts'
 import { Alarm, type AlarmOwner, type Alarms } from './alarms.ts'
 import type { Runtime } from './runtime.ts'
 
 /** Who is told what happens on the connection. */
 export interface DriverOwner {
-  handleEvent(event: ConnectionEvent, driver: Driver): void
+  handleMessage(message: IncomingMessage, driver: Driver): void
+  handleEvent(event: OtherEvent, driver: Driver): void
   /** All events of a turn have been handed out; output follows. */
   handleTurn(): void
   /** Records may be waiting. */
@@ -228,8 +230,11 @@ export class Driver implements TransportReceiver, AlarmOwner {
     while (!this.#held && !this.#isGivenUp) {
       const event = this.connection.nextEvent()
       if (event === undefined) break
-      if (event.type === 'closed') this.#closed = event
-      this.#owner.handleEvent(event, this)
+      if (event instanceof IncomingMessage) this.#owner.handleMessage(event, this)
+      else {
+        if (event.type === 'closed') this.#closed = event
+        this.#owner.handleEvent(event, this)
+      }
     }
   }
 

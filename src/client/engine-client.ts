@@ -1,12 +1,14 @@
 /** Those whom the engine tells what happens. */
 
-import type { Closed, Connected, ConnectionEvent } from '../core/connection/events.ts'
+import type { Closed, Connected, OtherEvent } from '../core/connection/events.ts'
 import type { MqttError } from '../core/errors.ts'
+import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { Driver } from './driver.ts'
 
 export interface EngineClient {
-  handleEvent(event: Exclude<ConnectionEvent, Closed | Connected>, driver: Driver): void
+  handleMessage(message: IncomingMessage, driver: Driver): void
+  handleEvent(event: Exclude<OtherEvent, Closed | Connected>, driver: Driver): void
   /** Asks the server for what must precede publishes, then lets those go. */
   handleConnected(event: Connected, driver: Driver): void
   handleGone(driver: Driver, error: MqttError): void

@@ -8,8 +8,9 @@
  * It owns the session, which outlives connections, and hands events of the connection to those whose they are.
  */
 
-import { type Closed, type Connected, type ConnectionEvent, isAwaited } from '../core/connection/events.ts'
+import { type Closed, type Connected, isAwaited, type OtherEvent } from '../core/connection/events.ts'
 import { ClosedError, disconnected, type MqttError, UsageError } from '../core/errors.ts'
+import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { DisconnectPacket } from '../core/packets/types.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
@@ -179,14 +180,18 @@ export class Engine implements OpenerHost, KeeperHost {
 
   // What the driver tells.
 
-  handleEvent(event: ConnectionEvent, driver: Driver): void {
+  handleMessage(message: IncomingMessage, driver: Driver): void {
+    if (driver !== this.driver || this.#leaving?.keepsOut(message, driver)) return
+    this.#client.handleMessage(message, driver)
+  }
+
+  handleEvent(event: OtherEvent, driver: Driver): void {
     const attempt = this.#attempt?.driver === driver ? this.#attempt : undefined
     // What a connection says after it was given up concerns only those who wait for it.
     const isCurrent = driver === this.driver || attempt !== undefined
     if (!isCurrent && !isAwaited(event)) return
     if (event.type === 'connected') this.#handleConnected(event, driver)
     else if (event.type !== 'closed') {
-      if (this.#leaving?.keepsOut(event, driver)) return
       const isOurs = event.type === 'sessionLost' && (isCurrent || this.#isStopped())
       if (isOurs) this.#keeper.session = driver.connection.session
       this.#client.handleEvent(event, driver)
@@ -311,11 +316,8 @@ export class Engine implements OpenerHost, KeeperHost {
     const ends = this.#ends
     const asked = retry ? this.backoff.next(error, next) : 'stop'
     const delay = ends === this.#ends ? asked : 'stop'
-    this.#events.emit('connectFailed', {
-      error,
-      attempt: this.attempts,
-      delay: delay === 'stop' ? undefined : delay,
-    })
+    const wait = delay === 'stop' ? undefined : delay
+    this.#events.emit('connectFailed', { error, attempt: this.attempts, delay: wait })
     if (ends !== this.#ends) return
     if (delay !== 'stop') return this.#wait(delay)
     if (this.#everConnected) return this.#giveUp(error)
@@ -334,17 +336,13 @@ export class Engine implements OpenerHost, KeeperHost {
     if (ends !== this.#ends || this.#leaving !== undefined) return
     this.attempts = 0
     if (driver.now - this.#connectedAt >= this.backoff.resetAfter) this.backoff.reset()
-    const delay = this.backoff.next(cause, 1)
+    const next = this.backoff.next(cause, 1)
     if (ends !== this.#ends) return
-    const willReconnect = delay !== 'stop'
+    const delay = next === 'stop' ? undefined : next
+    const willReconnect = delay !== undefined
     if (willReconnect) this.#wait(delay)
     else this.#move('stopped')
-    this.#events.emit('disconnected', {
-      error,
-      reason: packet,
-      willReconnect,
-      delay: willReconnect ? delay : undefined,
-    })
+    this.#events.emit('disconnected', { error, reason: packet, willReconnect, delay })
     this.#events.emit('interrupted', { error: cause })
     if (!willReconnect && this.#isStopped() && this.closedError === undefined) this.#giveUp(cause)
   }

@@ -6,7 +6,7 @@
  * Behind what the network does not take, DISCONNECT would not leave any more: the server would publish the will.
  */
 
-import type { ConnectionEvent } from '../core/connection/events.ts'
+import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { DisconnectPacket } from '../core/packets/types.ts'
 import { createDeferred, type Deferred } from './deferred.ts'
 import type { Driver } from './driver.ts'
@@ -34,11 +34,10 @@ export class Leaving {
     return this.#isLast || this.#client.isIdle
   }
 
-  /** A message that comes behind the call is for the next connection. Whether it is one. */
-  keepsOut(event: ConnectionEvent, { connection }: Driver): boolean {
-    if (!this.#isLast || event.type !== 'publish') return false
-    if (event.qos === 2) connection.session.received.giveBack(event.packetId, event.place)
-    return true
+  /** Whether nothing is taken any more: a message that comes behind the call is for the next connection. */
+  keepsOut({ qos, packetId, place }: IncomingMessage, { connection }: Driver): boolean {
+    if (this.#isLast && qos === 2) connection.session.received.giveBack(packetId, place)
+    return this.#isLast
   }
 
   /** Says DISCONNECT. False: the network is waited for first, once. */

@@ -14,7 +14,7 @@ import type { OutputCounts } from '../bytes/output-buffer.ts'
 import { MqttError, ProtocolError, textOf, violation } from '../errors.ts'
 import { Fifo } from '../fifo.ts'
 import type { Codec } from '../packets/codec.ts'
-import type { IncomingMessage } from '../packets/publish.ts'
+import { IncomingMessage } from '../packets/publish.ts'
 import type { ConnackPacket, ControlPacket, DisconnectPacket, Properties } from '../packets/types.ts'
 import type { Delivery, OutgoingPublish } from '../session/deliveries.ts'
 import type { Records } from '../session/journal.ts'
@@ -309,7 +309,8 @@ export class Connection {
         if (run !== undefined) return run
         const packet = this.#source.next(this.#state)
         if (packet === undefined) break
-        const event = this.#handlePacket(packet)
+        const isMessage = packet instanceof IncomingMessage
+        const event = isMessage ? this.#receiving?.handlePublish(packet) : this.#handlePacket(packet)
         if (this.#events.length > 0) {
           if (event !== undefined) this.#events.push(event)
           return this.#events.shift()
@@ -349,10 +350,8 @@ export class Connection {
     return this.#reading ? this.#deadlines.earliest : this.#deadlines.ping
   }
 
-  #handlePacket(packet: ReceivedPacket): ConnectionEvent | undefined {
+  #handlePacket(packet: Exclude<ReceivedPacket, IncomingMessage>): ConnectionEvent | undefined {
     switch (packet.type) {
-      case 'publish':
-        return this.#receiving?.handlePublish(packet)
       case 'connack':
         return this.#handleConnack(packet)
       case 'puback':

@@ -1,4 +1,4 @@
-/** What a connection tells: pulled one at a time, told apart by `type`. */
+/** What a connection tells: pulled one at a time; all but messages told apart by `type`. */
 
 import type { MqttError } from '../errors.ts'
 import type { IncomingMessage } from '../packets/publish.ts'
@@ -50,12 +50,12 @@ export interface Closed {
 }
 
 /** Whether somebody waits for what it tells, whatever has become of the connection. */
-export function isAwaited({ type }: ConnectionEvent): boolean {
+export function isAwaited({ type }: OtherEvent): boolean {
   return type === 'operation' || type === 'delivery' || type === 'sessionLost'
 }
 
-export type ConnectionEvent =
-  | IncomingMessage
+/** All but messages, which are most by far, and told apart by what they are: asking many shapes for `type` costs. */
+export type OtherEvent =
   /** One that is over, and those behind it by `next`, whose acknowledgements came behind its own. */
   | Delivery
   | OverdueDelivery
@@ -65,3 +65,5 @@ export type ConnectionEvent =
   | AuthenticationStep
   | ObservedPacket
   | Closed
+
+export type ConnectionEvent = IncomingMessage | OtherEvent
