@@ -148,13 +148,7 @@ export class Publishing {
     if (buffer.pending >= HIGH_WATER || session.ids.size >= DELIVERY_IDS) return undefined
     if (qos === 2 && session.openQos2 >= this.#options.maxInflightQos2) return undefined
     if (properties?.topicAlias !== undefined) return undefined
-    const delivery = Delivery.blank()
-    delivery.name = name
-    delivery.payloadSize = payloadSize
-    delivery.qos = qos
-    delivery.retain = retain
-    delivery.properties = properties
-    delivery.createdAt = now
+    const delivery = Delivery.of({ name, payload, payloadSize, qos, retain, properties, lent: false }, now)
     const packetId = session.ids.allocate(delivery)
     session.begin(delivery, packetId)
     this.#now = now
@@ -167,8 +161,6 @@ export class Publishing {
     delivery.sentAt = sentAt
     if (timeout > 0) this.#deadlines.delivery = Math.min(this.#deadlines.delivery, sentAt + timeout)
     const flags = (qos << 1) | (retain ? RETAIN_FLAG : 0)
-    // Bytes of which nothing is asked but their copy in the output need not be noted first.
-    if (typeof payload === 'string' || properties !== undefined) delivery.move(payload)
     if (properties === undefined) writer.plainPublish(flags, name.bytes, packetId, payload, payloadSize)
     else writer.publish(delivery, flags, name.bytes, packetId, properties)
     if (typeof payload !== 'string') delivery.stay(buffer.slab, buffer.position - payloadSize)

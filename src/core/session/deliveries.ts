@@ -78,14 +78,13 @@ export class Delivery implements OutgoingPublish {
   /** Nobody waits for the outcome any more; the exchange goes on. */
   abandoned = false
 
-  /** As new, in the memory of one that is over, if there is one: of many, new memory is most of what they cost. */
-  static blank(): Delivery {
-    return SPARE.pop() ?? new Delivery()
-  }
-
-  /** @param now monotonic ms */
+  /**
+   * In the memory of one that is over, if there is one: of many, new memory is most of what they cost.
+   *
+   * @param now monotonic ms
+   */
   static of(message: OutgoingPublish, now: number, passing = false): Delivery {
-    const delivery = Delivery.blank()
+    const delivery = SPARE.pop() ?? new Delivery()
     delivery.name = message.name
     delivery.#memory = message.payload
     delivery.passing = passing
@@ -104,7 +103,6 @@ export class Delivery implements OutgoingPublish {
     this.state = 'queued'
     this.#memory = ''
     this.properties = this.result = undefined
-    this.lent = this.passing = false
     this.attempts = this.connection = this.packetId = this.timeout = this.reasonCode = 0
     if (SPARE.length < MOST_SPARE) SPARE.push(this)
   }
@@ -118,14 +116,13 @@ export class Delivery implements OutgoingPublish {
   stay(slab: Slab, start: number): void {
     slab.hold()
     this.#slab = slab
-    this.#start = start
-    if (this.#memory === '') return
     this.#memory = ''
+    this.#start = start
     this.passing = this.lent = false
   }
 
   /** The payload lies there now, which is nobody else's. */
-  move(memory: Uint8Array | string): void {
+  move(memory: Uint8Array): void {
     this.release()
     this.#memory = memory
     this.passing = this.lent = false
