@@ -9,6 +9,7 @@ import { Slabs } from '../bytes/slabs.ts'
 import { PacketReader } from '../bytes/packet-reader.ts'
 import { UsageError } from '../errors.ts'
 import {
+  ALWAYS_FITS,
   decodePublish,
   encodePublish,
   type IncomingMessage,
@@ -97,6 +98,12 @@ describe('a payload on its way out', () => {
     ] as const) {
       expect(() => publishLength(TOPIC.length, qos, propertiesSize, size)).toThrow(UsageError)
     }
+  })
+
+  test('without properties fits behind the longest topic if its payload has no more than ALWAYS_FITS bytes', () => {
+    const longestTopic = 2 + 65_535
+    expect(publishLength(longestTopic, 2, 0, ALWAYS_FITS)).toBe(NO_LIMIT - 5)
+    expect(() => publishLength(longestTopic, 2, 0, ALWAYS_FITS + 1)).toThrow(UsageError)
   })
 
   test('has no properties beside it in 3.1.1, whatever was asked for', () => {
