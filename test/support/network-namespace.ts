@@ -239,6 +239,7 @@ export async function describeNetworkNamespace(
   }
   const network = await openNamespace()
   if (network instanceof Error) {
+    requirement('network-namespaces', false)
     console.warn(`Forbidden by the machine, not a failure: ${title}. ${network.message}`)
     describe.skip(`${title} [needs network-namespaces]`, () => tests(notThere))
     return
