@@ -25,6 +25,8 @@
 //
 // `mode` chooses between several ways of one client (Petrel: send, publish, publishAll; kept, borrowed).
 //
+// Before it receives, a client may have to publish (`prelude` in workloads.mjs).
+//
 // The clock of a publishing run goes from the first publish after a warm-up to the acknowledged flush; that of a
 // receiving run from the last message of the warm-up, which the peer sends as part of the same stream, to the peer's
 // closing message. CPU time is that of the whole process, all threads, between the same two moments.
@@ -47,6 +49,7 @@ const { values } = parseArgs({
       'window',
       'count',
       'warmup',
+      'prelude',
       'mode',
       'ring',
       'url',
@@ -54,7 +57,7 @@ const { values } = parseArgs({
     ].map((name) => [name, { type: 'string' }]),
   ),
 })
-const numbers = ['port', 'qos', 'payload', 'topics', 'window', 'count', 'warmup', 'ring']
+const numbers = ['port', 'qos', 'payload', 'topics', 'window', 'count', 'warmup', 'prelude', 'ring']
 const run = {
   ...values,
   ...(values.ca && { ca: readFileSync(values.ca) }),
@@ -63,6 +66,7 @@ const run = {
 
 /** Calls that make the warm-up of a publishing run: the end of each of the first brings a compiler something new. */
 const WARM_CALLS = 5
+const PRELUDE_WINDOW = 100
 
 const publish = async (connection) => {
   const messages = { ...run, payload: payloadOf(run.payload), topics: topicNames(run.topics) }
@@ -75,6 +79,12 @@ const publish = async (connection) => {
   await connection.publishMany(messages)
   await connection.flush()
   return stop()
+}
+
+const prelude = async (connection) => {
+  const messages = { ...run, count: run.prelude, payload: payloadOf(run.payload), topics: topicNames(1) }
+  for (const qos of [0, 1])
+    await connection.publishMany({ ...messages, qos, window: PRELUDE_WINDOW, mode: 'publish' })
 }
 
 const receive = (connection) =>
@@ -113,6 +123,7 @@ const verify = ({ letters, octets, ...result }) => {
 
 const { connect } = await import(`./clients/${run.client}.mjs`)
 const connection = await connect(run)
+if (run.prelude > 0) await prelude(connection)
 const result = run.role === 'publish' ? await publish(connection) : verify(await receive(connection))
 const line = JSON.stringify({ ...result, rss: process.resourceUsage().maxRSS, node: process.version })
 await connection.end()

@@ -123,7 +123,7 @@ export const contestants = {
   raw: {
     label: 'raw net.Socket',
     family: 'limit',
-    speaks: anyVersion,
+    speaks: ({ prelude }) => !prelude,
     windows: { r1: [16_384, 1000, 60_000], r2: [16_384, 1000, 60_000] },
     fullWindow: true,
     rates: { p0: 5e7, p1: 2e7, p2: 1e7, r0: 5e7, r1: 3e7, r2: 2e7, P: 3e5, R: 3e5 },
@@ -131,7 +131,7 @@ export const contestants = {
   'raw-c': {
     label: 'raw C',
     family: 'limit-c',
-    speaks: anyVersion,
+    speaks: ({ prelude }) => !prelude,
     windows: { r1: [16_384, 1000, 60_000], r2: [16_384, 1000, 60_000] },
     fullWindow: true,
     rates: { p0: 6e7, p1: 4e7, p2: 3e7, r0: 5e7, r1: 3e7, r2: 2e7, P: 4e5, R: 3e5 },

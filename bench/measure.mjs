@@ -126,7 +126,7 @@ export const measure = async ({
   priority,
   limit,
 }) => {
-  const { role, qos, payload, topics } = workload
+  const { role, qos, payload, topics, prelude } = workload
   const warmup = Math.max(2 * topics, Math.ceil(count * warm))
   const total = warmup + count
   const how = { priority, limit }
@@ -150,7 +150,8 @@ export const measure = async ({
       count,
       warmup,
       ring,
-      ...(mode ? { mode } : {}),
+      ...(mode && { mode }),
+      ...(prelude && { prelude }),
     }
     const client = start(CLIENT_CORE, command, [...parameters, ...flags(settings)], how)
     const { seconds, cpu, rss } = await client.result()

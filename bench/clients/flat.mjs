@@ -48,14 +48,14 @@ class Output {
   #socket
   #free = []
   #lent = []
-  #start = 0
+  // There is no slab, so it is full.
+  #start = SLAB
   slab = undefined
   bytes = undefined
-  at = 0
+  at = SLAB
 
   constructor(socket) {
     this.#socket = socket
-    this.#renew()
   }
 
   flush() {
@@ -80,30 +80,11 @@ class Output {
 
   #next() {
     this.flush()
-    this.release(this.slab)
-    this.#renew()
-  }
-
-  #renew() {
+    if (this.slab !== undefined) this.release(this.slab)
     this.slab = this.#free.pop() ?? new Slab()
     this.slab.holders = 1
     this.bytes = this.slab.bytes
     this.at = this.#start = 0
-  }
-
-  write(bytes) {
-    let done = 0
-    while (bytes.length - done > SLAB - this.at) {
-      const part = SLAB - this.at
-      this.bytes.set(new Uint8Array(bytes.buffer, bytes.byteOffset + done, part), this.at)
-      this.at += part
-      done += part
-      this.#next()
-    }
-    const rest =
-      done === 0 ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset + done, bytes.length - done)
-    this.bytes.set(rest, this.at)
-    this.at += rest.length
   }
 
   acknowledge(first, id) {
@@ -215,6 +196,12 @@ class Message {
   }
 }
 
+/** What is found by identifier. */
+const tablesOf = () => ({
+  underWay: new Array(65_536).fill(undefined),
+  received: new Uint8Array(65_536),
+})
+
 const fail = (text) => {
   throw new Error(text)
 }
@@ -234,7 +221,7 @@ class Flat {
   #lastName = { text: '', bytes: new Uint8Array(2) }
   #names = new Map()
   #over = []
-  #underWay = new Array(65_536).fill(undefined)
+  #underWay
   #nextId = 1
   #inFlight = 0
   #queued = 0
@@ -264,12 +251,14 @@ class Flat {
   #sent = 0
   #late = new Map()
   /** QoS 2, by identifier. */
-  #received = new Uint8Array(65_536)
+  #received
   #decoder = new TextDecoder('utf-8', { fatal: true })
 
-  constructor(socket, memory, window) {
+  constructor(socket, memory, window, tables) {
     this.#socket = socket
     this.#output = new Output(socket)
+    this.#underWay = tables.underWay
+    this.#received = tables.received
     this.#memory = memory
     this.#window = Math.min(window, 65_519)
     // Where nothing is read.
@@ -282,8 +271,8 @@ class Flat {
   ask(packet) {
     return new Promise((resolve) => {
       this.#answered = resolve
-      this.#output.write(packet)
       this.#output.flush()
+      this.#socket.write(packet)
     })
   }
 
@@ -784,10 +773,9 @@ const ways = {
   },
 }
 
-export const connect = async ({ port, version, clientId = 'bench', qos, role, window }) => {
+const open = async ({ port, version, clientId = 'bench', window = 65_519 }, memory, tables) => {
   if (version === '5') fail('3.1.1 only')
   let flat
-  const memory = new Uint8Array(READ_BUFFER)
   const onread = {
     buffer: () => flat?.memory ?? memory,
     callback: (size) => {
@@ -796,8 +784,15 @@ export const connect = async ({ port, version, clientId = 'bench', qos, role, wi
     },
   }
   const socket = dial({ host: '127.0.0.1', port, noDelay: true, onread })
-  flat = new Flat(socket, memory, role === 'publish' && qos > 0 ? window : 65_519)
+  flat = new Flat(socket, memory, window, tables)
   await flat.ask(encodeConnect(4, clientId))
+  return { flat, socket }
+}
+
+export const connect = async ({ role, qos, window, ...settings }) => {
+  const atOnce = role === 'publish' && qos > 0 ? window : undefined
+  const memory = new Uint8Array(READ_BUFFER)
+  const { flat, socket } = await open({ ...settings, window: atOnce }, memory, tablesOf())
   return {
     publish: (topic, payload, qos, done) => void flat.publish(topic, payload, { qos }).then(done),
     publishMany: (messages) => ways[messages.mode](flat, messages),
@@ -808,4 +803,11 @@ export const connect = async ({ port, version, clientId = 'bench', qos, role, wi
     },
     end: async () => socket.end(Uint8Array.of(0xe0, 0)),
   }
+}
+
+/** They share what an idle connection does not need; the tables it would have with its first message. */
+export const connectMany = ({ port, version, count, atOnce }) => {
+  const memory = new Uint8Array(READ_BUFFER)
+  const tables = tablesOf()
+  return sliding(count, atOnce, (done, failed) => open({ port, version }, memory, tables).then(done, failed))
 }

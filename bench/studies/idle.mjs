@@ -15,7 +15,7 @@ export const idle = {
   id: 'W9',
   title: `${CONNECTIONS.toLocaleString('en-US')} idle connections in one process`,
   needs: [],
-  clients: ['mqttjs', 'petrel', 'awscrt', 'raw'],
+  clients: ['mqttjs', 'petrel', 'flat', 'awscrt', 'raw'],
   columns: {
     resident: 'resident KiB each',
     heap: 'of that heap KiB each',

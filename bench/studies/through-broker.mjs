@@ -16,7 +16,7 @@ export const throughBroker = {
   id: 'W10',
   title: 'publisher and subscriber in one process, through mosquitto, 64 bytes',
   needs: ['mosquitto'],
-  clients: ['mqttjs', 'petrel', 'awscrt', 'raw'],
+  clients: ['mqttjs', 'petrel', 'flat', 'awscrt', 'raw'],
   cases: { qos0: 'QoS 0', qos1: 'QoS 1' },
   columns: { cpu: 'CPU µs per message', rate: 'k msg/s' },
   better: { cpu: 'less', rate: 'more' },
@@ -32,7 +32,7 @@ export const throughBroker = {
       port: ports[0],
       count: Math.ceil(rate * seconds),
       window: windowsOf(contestants[client], workloads[id])[0],
-      ...(client === 'petrel' && { mode: modes[0] }),
+      ...(contestants[client].hasModes && { mode: modes[0] }),
     }
     return run.startClient([script], settings).result()
   },
