@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { encodePublish, payloadOf, topicNames } from './packets.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const CLIENT_CORE = 0
@@ -14,7 +15,7 @@ const children = new Set()
 process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL')
 })
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130))
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130))
 
 export const pinned = cpus().length > 1 && process.platform === 'linux'
 
@@ -24,7 +25,7 @@ const lastLine = (output) => JSON.parse(output.trim().split('\n').at(-1))
 const resultOf = ({ code, signal, output, errors }) => {
   if (code === 0) return lastLine(output)
   const lines = errors.split('\n').filter((line) => /\S/.test(line))
-  const said = lines.find((line) => /Error/.test(line)) ?? lines.at(-1)
+  const said = lines.find((line) => /Error|Warning/.test(line)) ?? lines.at(-1)
   throw new Error(signal ? `ended by ${signal}` : (said ?? `exit code ${code}`))
 }
 
@@ -93,13 +94,24 @@ const clientCommand = (id, family, node, nodeFlags) => {
   return [node, ...nodeFlags, `${here}client.mjs`, '--client', id]
 }
 
+const publishSize = (version, qos, payload) =>
+  encodePublish({
+    version: version === '5' ? 5 : 4,
+    topic: topicNames(1)[0],
+    qos,
+    id: 1,
+    payload: payloadOf(payload),
+  }).length
+
 /** Why the peer's counts do not agree with the run; undefined when they do. */
-const disagreement = ({ role, qos }, total, counts) => {
+const disagreement = ({ role, qos, payload }, version, total, counts) => {
   if (counts.violations > 0) return `${counts.violations} packets that MQTT forbids`
   if (counts.outOfTime) return 'the peer ran out of time'
   if (role === 'publish') {
     const arrived = counts[`qos${qos}`]
     if (arrived !== total) return `${arrived} of ${total} messages arrived`
+    const bytes = total * publishSize(version, qos, payload)
+    if (counts.bytes !== bytes) return `${counts.bytes} of ${bytes} bytes arrived`
     if (qos === 2 && counts.releases !== total) return `${counts.releases} of ${total} PUBREL arrived`
     return undefined
   }
@@ -156,7 +168,7 @@ export const measure = async ({
     const client = start(CLIENT_CORE, command, [...parameters, ...flags(settings)], how)
     const { seconds, cpu, rss } = await client.result()
     const counts = await peer.counts()
-    const wrong = disagreement(workload, total, counts)
+    const wrong = disagreement(workload, version, total, counts)
     if (wrong) return { ...base, error: wrong }
     return {
       ...base,

@@ -59,8 +59,6 @@ const dayOf = ({ date }) =>
 
 const digits = (value) => Number(value.toPrecision(3))
 
-const wasShared = ({ load }) => load > 0.7
-
 const isVoid = ({ voids }, id) => voids.some((reason) => reason.startsWith(`${id}:`))
 
 /** What a run says about itself, void workloads and what was missing included. */
@@ -72,10 +70,7 @@ const aboutRun = (run) => {
   )
   const notes = [
     `${roundsText(run)}, a run measures ${seconds} s where it can; the raw rounds: [${name}](../${name})`,
-    `${machine.memoryGiB} GiB; a system call costs ${machine.systemCallNs} ns`,
-    ...(wasShared(run)
-      ? [`other work ran on this machine: its load was ${load.toFixed(1)} before the run`]
-      : []),
+    `${machine.memoryGiB} GiB; a system call costs ${machine.systemCallNs} ns; the load before the run was ${load.toFixed(1)}`,
     ...without,
     ...voids.map((reason) => `**void:** ${reason}`),
   ]
@@ -170,9 +165,9 @@ ${measuredIn(runs)}
 A client has one core, its peer another; the peer is a C program that spins, so no broker and no wake-up of the other
 side is in the numbers, except where a title says so. Clients take turns in every round. A figure is the median of the
 rounds, in brackets the least and the most, at the window that was best for the client. Petrel is built, packed and
-installed as its users have it, with default options. A run whose counts do not agree with the peer's is an error, not
-a row. [bench/](../bench/README.md) has the rest: how to read a row, who is measured in which versions, and the raw
-rounds.
+installed as its users have it, with default options, except that in W3 \`maxInflightQos2\` (19 in 3.1.1) is the window.
+A run whose counts do not agree with the peer's is an error, not a row. [bench/](../bench/README.md) has the rest: how to
+read a row, who is measured in which versions, and the raw rounds.
 
 ${runs.map(aboutRun).join('\n\n')}
 
@@ -182,7 +177,7 @@ Ratios of medians of one run, Petrel's figure divided by the other's; – was no
 missed: what two programs of this repository reach. First the flat loop, most of a client's duties in one class, written
 for nothing but speed ([flat.mjs](../bench/clients/flat.mjs)); then the bare loop, which does the same work for each message
 and checks, decides, remembers and counts nothing ([bare.mjs](../bench/clients/bare.mjs)). Where there is one figure it is
-the bare loop's, in W8 and W11 the flat loop's.
+the bare loop's, in W8 to W11 the flat loop's.
 
 ${runs.map(countOfTargets).join('\n')}
 
@@ -209,7 +204,7 @@ const speedOf = (run) => {
 
 ${table(head, body)}
 
-MQTT ${run.version}, Node ${run.node.slice(1)}, one core, ${roundsText(run)}; ${dayOf(run)}, ${machineText(run)}${wasShared(run) ? ', shared with other work: read the ratios' : ''}.
+MQTT ${run.version}, Node ${run.node.slice(1)}, one core, ${roundsText(run)}; ${dayOf(run)}, ${machineText(run)}.
 All of it, where the time goes, and how to repeat it: [docs/performance.md](docs/performance.md).`
 }
 

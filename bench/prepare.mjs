@@ -47,7 +47,9 @@ const run = (command, parameters, cwd) => {
 }
 
 export const installPeers = () => {
-  if (existsSync(`${here}node_modules/mqtt`)) return
+  const installed = `${here}node_modules/.package-lock.json`
+  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(`${here}package-lock.json`).mtimeMs)
+    return
   console.log('installing the npm peers (npm ci in bench/)')
   const { ok, output } = run('npm', ['ci'], here)
   if (!ok) throw new Error(`npm ci failed in bench/:\n    ${lastLines(output, 10)}`)

@@ -37,6 +37,7 @@ export const rowsOf = (plan) => {
       mode,
       window,
       error,
+      failed: results.length - good.length,
       ...(good.length > 0 && summary(good)),
     }
     const at = rows.findIndex((other) => other.key === row.key && other.client === client)
@@ -92,8 +93,10 @@ const digits = (value, count) =>
 
 const rateText = (rate, payload) => {
   if (payload > 4096) return digits((rate * payload) / 1e9, 2)
-  return rate < 1e6 ? digits(rate / 1e3, 0) : digits(rate / 1e3, 0)
+  return digits(rate / 1e3, 0)
 }
+
+const roundsText = ({ rounds, failed }) => (failed > 0 ? `${rounds}, ${failed} failed` : String(rounds))
 
 /** In Markdown; the first column is text, the others are figures. */
 export const table = (head, body) => {
@@ -122,7 +125,7 @@ const workloadTable = (id, rows, ratios) => {
       `${rateText(row.rate, payload)} (${rateText(row.least, payload)}–${rateText(row.most, payload)})`,
       row.cpu.toFixed(3),
       digits(row.rss, 0),
-      String(row.rounds),
+      roundsText(row),
       times(ratio.mqtt, '×'),
       times(ratio.bestC, '×'),
       times(ratio.limit && ratio.limit * 100, ' %'),
@@ -172,6 +175,7 @@ export const studyRowsOf = (plan) =>
       client,
       case: name,
       rounds: good.length,
+      failed: results.length - good.length,
       figures,
       error: results.find(({ error }) => error)?.error,
     }
@@ -218,7 +222,7 @@ const studyTable = (id, rows, ratios) => {
       heading: `${Object.keys(better).length > 1 ? `${figure} ` : ''}${heading}`,
     })),
   )
-  const body = rows.map(({ client, case: name, rounds, figures, error }) => [
+  const body = rows.map(({ client, case: name, rounds, failed, figures, error }) => [
     contestants[client].label,
     ...(cases ? [cases[name]] : []),
     ...Object.keys(columns).map((figure, i) => {
@@ -229,10 +233,10 @@ const studyTable = (id, rows, ratios) => {
         ? `${figureText(median)} (${figureText(least)}–${figureText(most)})`
         : figureText(median)
     }),
-    String(rounds),
+    roundsText({ rounds, failed }),
     ...compared.map(({ figure, other }) => {
       const ratio = client === 'petrel' && ratios[[id, name, figure].filter(Boolean).join('.')]?.[other]
-      return ratio ? `${digits(ratio, 2)}×` : '–'
+      return ratio ? `${ratio < 0.1 ? ratio : digits(ratio, 2)}×` : '–'
     }),
   ])
   const head = [

@@ -31,6 +31,8 @@ import { workloads } from './workloads.mjs'
 const here = fileURLToPath(new URL('.', import.meta.url))
 const QUICK_BUDGET = 50_000
 const begun = performance.now()
+/** Before anything is built. */
+const load = loadavg()[0]
 
 const { values: flags } = parseArgs({
   options: {
@@ -128,7 +130,7 @@ const planOf = (present) =>
         const modes = contestants[client].hasModes ? workload.modes : [undefined]
         const rate = contestants[client].rates[classOf(workload)]
         return modes.flatMap((mode) =>
-          windows.map((window) => ({ id, client, mode, window, rate, results: [] })),
+          windows.map((window) => ({ id, client, mode, window, rate, results: [], failures: 0 })),
         )
       })
   })
@@ -144,7 +146,7 @@ const studyPlanOf = (present) =>
       return Object.keys(study.cases ?? { undefined }).flatMap((name) =>
         present
           .filter((client) => study.clients.includes(client) && contestants[client].speaks(small))
-          .map((client) => ({ id, study, client, case: study.cases && name, results: [] })),
+          .map((client) => ({ id, study, client, case: study.cases && name, results: [], failures: 0 })),
       )
     })
 
@@ -157,7 +159,7 @@ const runStudy = (entry) =>
     seconds,
     programs,
     priority: flags.priority,
-    limit: 60_000,
+    limit: 60_000 + 10_000 * seconds,
   })
 
 const runWorkload = (entry) =>
@@ -172,7 +174,7 @@ const runWorkload = (entry) =>
     warm: warmUp / seconds,
     node: flags.node,
     priority: flags.priority,
-    limit: flags.quick ? 6_000 : 45_000,
+    limit: (flags.quick ? 6_000 : 45_000) + 10_000 * seconds,
   })
 
 /** A run of a workload that was too short is repeated with the rate that it found. */
@@ -194,18 +196,22 @@ const roundOf = async (plan, name, keep) => {
   for (const entry of plan) {
     if (overdue()) return
     if (entry.isSlower) continue
-    if (entry.results.filter(({ error }) => error).length > 1) continue
+    if (entry.failures > 1) continue
     if (entry.study?.once?.includes(entry.client) && entry.results.length > 0) continue
     note(`${name}: ${entry.id} ${contestants[entry.client].label} ${entry.case ?? entry.mode ?? ''} `)
     const result = await resultOf(entry, !keep)
-    if (!keep) entry.found = result.rate
-    if (keep || result.error) entry.results.push(result)
+    if (result.error) entry.failures++
+    if (keep) entry.results.push(result)
+    else entry.found = result.rate
   }
 }
 
 /** From here on a client has the window that was best for it so far, in two runs of each. */
 const chooseWindows = () => {
-  const rateOf = ({ found = 0, results }) => found + (results[0]?.rate ?? 0)
+  const rateOf = ({ found, results }) => {
+    const rates = [found, results[0]?.rate].filter(Boolean)
+    return rates.reduce((sum, rate) => sum + rate, 0) / (rates.length || 1)
+  }
   for (const entry of workloadPlan) {
     const { id, client, mode } = entry
     entry.isSlower = workloadPlan.some(
@@ -244,7 +250,6 @@ const workloadPlan = planOf(present)
 const studyPlan = studyPlanOf(present)
 const plan = [...workloadPlan, ...studyPlan]
 const hardware = machine()
-const load = loadavg()[0]
 if (!flags.quick) await roundOf(workloadPlan, 'finding the lengths', false)
 for (let round = 1; round <= rounds && !overdue(); round++) {
   await roundOf(plan, `round ${round} of ${rounds}`, true)
@@ -269,7 +274,7 @@ console.log(`${cpu}, ${cores} cores, ${memoryGiB} GiB, ${system}, ${systemCallNs
 console.log(`${command}\n`)
 console.log([report(rows, ratios), studyReport(studyRows, ratios)].filter(Boolean).join('\n'))
 if (overdue()) console.log('the minute was over before all rounds were\n')
-if (load > 0.7) console.log(`other work ran on this machine (load ${load.toFixed(1)} before the run)\n`)
+if (load > 0.7) console.log(`the load of this machine was ${load.toFixed(1)} before the run\n`)
 for (const reason of voids) console.log(`VOID: ${reason}\n`)
 
 const name = flags.quick
@@ -287,6 +292,7 @@ writeFileSync(
       node: nodeVersion,
       version: flags.version,
       petrel,
+      peers: JSON.parse(readFileSync(`${here}package.json`, 'utf8')).dependencies,
       seconds,
       missing: { ...missing, ...studiesWithout },
       voids,

@@ -1,6 +1,5 @@
 // What is measured. A workload of the roles `publish` and `receive` is an entry here: client.mjs knows how to run it and
-// measure.mjs how to check it. A workload of another kind (latency, idle connections, start-up …) gets a role of its
-// own there.
+// measure.mjs how to check it. What is of another kind (latency, idle connections, start-up …) is in studies/.
 //
 // `modes` are Petrel's ways of doing it: the first has the workload's name as its key, the others follow a dot (W1 is
 // send(), W1.publish, W1.publishAll). All other clients have one way. `near`: raw Node and raw C should be within 30 %

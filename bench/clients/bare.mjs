@@ -92,6 +92,14 @@ class Incoming {
   }
 }
 
+const deferred = () => {
+  let resolve
+  const promise = new Promise((settle) => {
+    resolve = settle
+  })
+  return { promise, resolve }
+}
+
 class Bare {
   #socket
   #output
@@ -102,6 +110,7 @@ class Bare {
   #underWay = new Array(65_536).fill(undefined)
   #nextId = 1
   #isScheduled = false
+  #handedOver
   #answered
   #kept = false
   /** Payloads are copied one by one, not by the chunk. */
@@ -149,6 +158,12 @@ class Bare {
     this.#schedule()
   }
 
+  /** PUBLISH of QoS 0; one promise for all of a turn. */
+  handOver(topic, payload) {
+    this.send(topic, payload)
+    return (this.#handedOver ??= deferred()).promise
+  }
+
   /** PUBLISH of QoS 1 or 2; `done` is called at its completion. */
   publish(topic, payload, qos, done) {
     const id = this.#nextId
@@ -169,6 +184,8 @@ class Bare {
     process.nextTick(() => {
       this.#isScheduled = false
       this.#output.flush()
+      this.#handedOver?.resolve()
+      this.#handedOver = undefined
     })
   }
 
@@ -217,7 +234,7 @@ class Bare {
   read(size) {
     const end = this.#rest + size
     let bytes = this.#memory.subarray(0, end)
-    if (this.#kept && !this.#isLarge && bytes[0] >> 4 === 3) bytes = bytes.slice()
+    if (this.#kept && !this.#isLarge) bytes = bytes.slice()
     const at = this.#packets(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length))
     if (at > 0) this.#memory.copyWithin(0, at, end)
     this.#rest = end - at
@@ -317,11 +334,12 @@ const ways = {
       })
     }
     return slices(count, window, async (n) => {
+      let last
       for (let i = 0; i < n; i++) {
-        bare.send(topic(), payload)
+        last = bare.handOver(topic(), payload)
         if (bare.isSaturated) await bare.drained()
       }
-      bare.flush()
+      return last
     })
   },
   publishAll: async (bare, { count, qos, payload, topics, window }) => {

@@ -230,6 +230,7 @@ class Flat {
   #releasedTail = undefined
   #now = performance.now()
   #isScheduled = false
+  #handedOver = undefined
   #isClosed = false
   #answered
   #packetsIn = new Array(16).fill(0)
@@ -299,6 +300,12 @@ class Flat {
     this.#messagesOut[0] += 1
     this.#schedule()
     return !this.isSaturated
+  }
+
+  /** QoS 0; one promise for all of a turn, resolved when the network has them. */
+  handOver(topic, payload) {
+    this.send(topic, payload)
+    return (this.#handedOver ??= new Caller()).promise
   }
 
   publish(topic, payload, options) {
@@ -479,7 +486,16 @@ class Flat {
     process.nextTick(() => {
       this.#isScheduled = false
       this.#output.flush()
+      this.#resolveHandedOver()
     })
+  }
+
+  #resolveHandedOver() {
+    if (this.#handedOver === undefined) return
+    const { resolve } = this.#handedOver
+    this.#handedOver = undefined
+    if (this.isSaturated) void this.drained().then(resolve)
+    else resolve()
   }
 
   #encode(first, name, id, payload, size) {
@@ -735,9 +751,9 @@ const ways = {
         flat.publish(topic(), payload, options).then(done, failed)
       })
     }
-    return slices(count, window, async (n) => {
-      for (let i = 0; i < n; i++) if (!flat.send(topic(), payload)) await flat.drained()
-      flat.flush()
+    return slices(count, window, (n) => {
+      for (let i = 1; i < n; i++) void flat.handOver(topic(), payload)
+      return flat.handOver(topic(), payload)
     })
   },
   publishAll: async (flat, { count, qos, payload, topics, window }) => {

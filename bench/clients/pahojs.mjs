@@ -13,8 +13,8 @@ globalThis.WebSocket = class {
     socket = dial({ host: hostname, port: Number(port), noDelay: true })
     socket.on('connect', () => this.onopen({}))
     socket.on('data', (data) => this.onmessage({ data }))
-    socket.on('error', (data) => this.onerror({ data }))
-    socket.on('close', () => this.onclose({}))
+    socket.on('error', (data) => this.onerror?.({ data }))
+    socket.on('close', () => this.onclose?.({}))
   }
 
   send(data) {

@@ -86,7 +86,7 @@ const publishAcknowledged = (wire, messages) =>
     wire.onread = (buffer, n) => {
       if (qos === 1) {
         bytes += n
-        completed = bytes >> 2
+        completed = Math.floor(bytes / 4)
       } else {
         let at = skip
         for (; at < n; at += 4) {

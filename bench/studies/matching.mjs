@@ -1,6 +1,5 @@
 // W12: a message of QoS 0 and 64 bytes comes, the program has subscribed to 1, 100 or 10,000 filters, and one of them
-// matches. In the last case the messages have 9,999 topics in turn, so that nobody can remember what matched: more than
-// any table of recent topics holds.
+// matches. In the last case the messages have 9,999 topics in turn, so that nobody can remember only what matched last.
 //
 // MQTT.js hands every message to one listener and leaves it to the program to find out which of its filters matched. So
 // it is measured with the loop that programs have: filters split into their levels beforehand, the topic once for each
