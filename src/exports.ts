@@ -6,9 +6,13 @@ export type * from './client/client-options.ts'
 export type {
   Authentication,
   Credentials,
+  CredentialsFunction,
+  Overflow,
   QueueOptions,
+  ReconnectFunction,
   ReconnectOptions,
   Will,
+  WillProperties,
 } from './client/connect-options.ts'
 export type {
   ClientEvents,
@@ -21,7 +25,9 @@ export type { Handler, Message } from './client/message.ts'
 export type { MessageStream } from './client/message-stream.ts'
 export type { Payload } from './client/option-checks.ts'
 export type {
+  DeliveryOptions,
   DisconnectOptions,
+  DisconnectProperties,
   OutgoingMessage,
   PublishOptions,
   PublishProperties,
@@ -31,7 +37,15 @@ export type {
 export type { SubscribeResult, Subscription, UnsubscribeResult } from './client/requests.ts'
 export type { Runtime, Timer } from './client/runtime.ts'
 export type { StatisticsSnapshot as Statistics } from './client/statistics.ts'
-export type { AckMode, FilterOptions, RouteOptions, SubscribeOptions } from './client/subscribe-options.ts'
+export type {
+  AckMode,
+  FilterInput,
+  FilterOptions,
+  RouteOptions,
+  SubscribeOptions,
+  SubscribeProperties,
+  UnsubscribeOptions,
+} from './client/subscribe-options.ts'
 export type { NegotiatedSettings } from './core/connection/negotiated.ts'
 export {
   ClosedError,

@@ -43,6 +43,19 @@ it.each([
   if (state === 'waiting') expect(outcomeOf(client.connect()).state).toBe('pending')
 })
 
+it('a client that was closed is forgotten', async () => {
+  let goOnline = (): void => {}
+  vi.stubGlobal('addEventListener', (_event: string, listener: () => void) => (goOnline = listener))
+  const world = makeWorld('3.1.1')
+  const client = world.client()
+  const again = vi.spyOn(client, 'reconnectNow')
+  new OnlineWatch().watch(client)
+  await client.connect()
+  await client.disconnect()
+  goOnline()
+  expect(again).not.toHaveBeenCalled()
+})
+
 function fail(error: Error): never {
   throw error
 }

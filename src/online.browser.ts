@@ -27,6 +27,8 @@ export class OnlineWatch {
     client.on('state', ({ to }) => {
       if (to === 'connected' || to === 'stopped') this.#cutOff.delete(client)
     })
+    // `disconnected` comes behind `stopped`.
+    client.on('closed', () => void this.#cutOff.delete(client))
   }
 
   #listen(): void {

@@ -88,6 +88,7 @@ class TimerWorker {
   #worker: Worker | undefined = undefined
   #nextId = 0
   #isListening = false
+  #isLeaving = false
 
   constructor(afterInput: (callback: () => void) => void) {
     this.#afterInput = afterInput
@@ -113,11 +114,18 @@ class TimerWorker {
       if (!document.hidden) this.#stop()
       else for (const [timer, id] of this.#timers) this.#set(timer, id)
     })
-    // A page in the back/forward cache stands still; a worker could keep it out of there.
-    addEventListener('pagehide', () => this.#stop())
+    // A page in the back/forward cache stands still; a worker could keep it out of there. It is hidden behind this.
+    addEventListener('pagehide', () => {
+      this.#isLeaving = true
+      this.#stop()
+    })
+    addEventListener('pageshow', () => {
+      this.#isLeaving = false
+    })
   }
 
   #set(timer: PageTimer, id: number): void {
+    if (this.#isLeaving) return
     this.#worker ??= this.#start()
     const delay = Math.min(Math.max(Math.ceil(timer.due - performance.now()), 0), MAXIMUM_DELAY)
     this.#worker?.postMessage([id, delay])

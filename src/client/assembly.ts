@@ -8,7 +8,7 @@
 
 import type { Closed, Connected, OtherEvent } from '../core/connection/events.ts'
 import type { Operation } from '../core/connection/operations.ts'
-import { ClosedError, type MqttError, textOf, UsageError } from '../core/errors.ts'
+import { ClosedError, ConnectionError, type MqttError, textOf, UsageError } from '../core/errors.ts'
 import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { Delivery } from '../core/session/deliveries.ts'
 import type { Session } from '../core/session/session.ts'
@@ -164,6 +164,7 @@ export class Assembly implements EngineClient, PublisherHost {
       case 'operation':
         return this.#handleOperation(event)
       case 'sessionLost':
+        this.subscriber.handleSessionLost()
         for (const delivery of event.failed) this.publisher.handleSettled(delivery)
         return
       case 'authentication':
@@ -193,10 +194,15 @@ export class Assembly implements EngineClient, PublisherHost {
         driver.touched()
       },
       (error: unknown) => {
-        driver.abort(
-          new UsageError('invalid-option', 'authentication.continue', `it failed: ${textOf(error)}`, error),
-          0x80,
-        )
+        const field = 'authentication.continue'
+        const failed =
+          error instanceof UsageError
+            ? new UsageError('invalid-option', field, `it failed: ${textOf(error)}`, error)
+            : new ConnectionError('connect-failed', `${field} failed: ${textOf(error)}`, {
+                phase: driver.connection.settings === undefined ? 'connack' : 'established',
+                cause: error,
+              })
+        driver.abort(failed, 0x80)
       },
     )
   }

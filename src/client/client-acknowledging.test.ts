@@ -167,6 +167,42 @@ describe.each(VERSIONS)("ack: 'received' in %s", (version) => {
 })
 
 describe.each(VERSIONS)("ack: 'manual' in %s", (version) => {
+  it('a handler that was taken away before its turn does not hold up the acknowledgement', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const later = client.route('a', () => {}, { ack: 'manual' })
+    await client.unsubscribe('a')
+    later()
+    const kept: (() => void)[] = []
+    await client.subscribe('a', { qos: 1 }, () => kept.splice(0).forEach((remove) => remove()))
+    kept.push(client.route('a', () => {}, { ack: 'manual' }))
+    world.broker.publish({ topic: 'a', payload: 'x', qos: 1 })
+    await world.settle()
+    expect(kept).toEqual([])
+    expect(world.got('puback')).toHaveLength(1)
+  })
+
+  it('of two handlers, one that waits for its turn and is taken away does not speak for the other', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const { promise, open } = gate()
+    const received: Message[] = []
+    await client.subscribe('a', { qos: 1, ack: 'manual' }, (message) => void received.push(message))
+    const remove = client.route('a', () => promise, { ack: 'manual' })
+    world.broker.publish({ topic: 'a', payload: 'one', qos: 1 })
+    world.broker.publish({ topic: 'a', payload: 'two', qos: 1 })
+    await world.settle()
+    received[0]?.ack()
+    remove()
+    open()
+    await world.settle()
+    expect(received.map((message) => message.text())).toEqual(['one', 'two'])
+    expect(world.got('puback')).toHaveLength(1)
+    received[1]?.ack()
+    await world.settle()
+    expect(world.got('puback')).toHaveLength(2)
+  })
+
   it('takes a reason code of PUBACK; another is a UsageError', async () => {
     const world = makeWorld(version)
     const client = await world.connected()

@@ -206,6 +206,27 @@ describe('enhanced authentication, 5', () => {
     expect(String(error)).toContain('no idea')
   })
 
+  it('a step that fails is tried again like any other attempt', async () => {
+    const world = makeWorld('5', { broker })
+    const given = answers()
+    let failures = 1
+    const authentication = {
+      ...given,
+      continue: async (data: Uint8Array | undefined) => {
+        failures -= 1
+        if (failures === 0) throw new Error('no token today')
+        return given.continue(data)
+      },
+    }
+    const client = world.client5({ authentication, retryInitialConnect: true })
+    const told = collect(client, 'connectFailed')
+    const connecting = outcomeOf(client.connect())
+    await world.advance(200_000)
+    expect(told).toMatchObject([{ error: { code: 'connect-failed', phase: 'connack' } }])
+    expect(String(told[0]?.error)).toContain('authentication.continue failed: no token today')
+    expect(connecting.state).toBe('resolved')
+  })
+
   it('an answer that is no data ends the attempt, and says so', async () => {
     const world = makeWorld('5', { broker })
     const authentication = { ...answers(), continue: () => 7 as never }

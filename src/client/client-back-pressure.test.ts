@@ -349,6 +349,28 @@ describe.each(VERSIONS)('a peer that does not read, in %s', (version) => {
     expect(world.got('publish')).toHaveLength(10 - rejected.length)
   })
 
+  it('send() on a connection that is about to end is dropped and counted, and throws nothing', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({ onHandlerError: 'reconnect', reconnect: { min: 60_000 } })
+    const errors = collect(client, 'error')
+    const sent: boolean[] = []
+    await client.subscribe('a', { qos: 1 }, async (message) => {
+      await Promise.resolve()
+      if (message.text() === 'bad') throw new Error('no')
+    })
+    await client.subscribe('b', { qos: 1 }, async () => {
+      await Promise.resolve()
+      await Promise.resolve()
+      sent.push(client.send('c', 'x'))
+    })
+    world.broker.publish({ topic: 'a', payload: 'bad', qos: 1 })
+    world.broker.publish({ topic: 'b', payload: 'good', qos: 1 })
+    await world.settle()
+    expect(sent).toEqual([false])
+    expect(errors).toHaveLength(1)
+    expect(client.statistics.messagesDropped).toBe(1)
+  })
+
   it('a lost connection ends the waiting of drained(), and rejects QoS 0', async () => {
     const world = makeWorld(version)
     const client = await world.connected()

@@ -326,6 +326,31 @@ describe.each(VERSIONS)('disconnect() in %s', (version) => {
 })
 
 describe.each(VERSIONS)('disconnect({ drain }) in %s', (version) => {
+  it('a handler that cannot publish its answer any more leaves its message to the session', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable()
+    const errors = collect(client, 'error')
+    const { promise, open } = gate()
+    const answers: string[] = []
+    await client.subscribe('a', { qos: 1 }, async (message) => {
+      await promise
+      await client.publish('b', message.text(), { qos: 1 })
+      answers.push(message.text())
+    })
+    world.broker.publish({ topic: 'a', payload: 'x', qos: 1 })
+    await world.settle()
+    const disconnecting = outcomeOf(client.disconnect({ drain: 5_000 }))
+    open()
+    await world.advance(5_000)
+    expect(disconnecting.state).toBe('resolved')
+    expect(errors).toMatchObject([{ error: { code: 'handler-failed' } }])
+    expect(world.got('puback')).toEqual([])
+    await client.connect()
+    await world.settle()
+    expect(answers).toEqual(['x'])
+    expect(world.got('puback')).toHaveLength(1)
+  })
+
   it('waits for publishes, subscribes and their answers, and not a moment longer', async () => {
     const world = makeWorld(version)
     world.broker.faults.onSend('puback').delay(1_000)

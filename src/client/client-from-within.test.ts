@@ -33,6 +33,85 @@ function watchedStore(): SessionStore & { isOpen: boolean } {
 }
 
 describe.each(VERSIONS)('a listener in %s', (version) => {
+  it.each(['connected', 'waiting'] as const)(
+    'to publishFailed that connects while a client that is %s is destroyed: connect() settles, and nothing is left',
+    async (state) => {
+      const world = makeWorld(version)
+      const client = await world.connected({ reconnect: { min: 60_000 }, store: memoryStore() })
+      world.broker.faults.onSend('puback').withhold()
+      const publishing = outcomeOf(client.publish('a', 'x', { qos: 1 }))
+      await world.settle()
+      if (state === 'waiting') world.broker.cutAll()
+      await world.settle()
+      expect(client.state).toBe(state)
+      const connecting: ReturnType<typeof outcomeOf>[] = []
+      client.on('publishFailed', () => {
+        connecting.push(outcomeOf(client.connect()))
+        client.reconnectNow()
+      })
+      client.destroy()
+      await world.advance(1_000)
+      expect(publishing.state).toBe('rejected')
+      expect(connecting).toMatchObject([{ state: 'rejected', error: { code: 'destroyed' } }])
+      expect(client.state).toBe('stopped')
+      expect(world.broker.connections.length).toBe(0)
+      await client.connect()
+      await client.subscribe('b', () => {})
+    },
+  )
+
+  it.each([
+    ['dialing', 'rejected', 'stopped'],
+    ['connected', 'resolved', 'connected'],
+  ] as const)(
+    'to state that aborts connect() at %s: it is %s, and the client %s',
+    async (at, outcome, end) => {
+      const world = makeWorld(version)
+      const client = world.client()
+      const controller = new AbortController()
+      client.on('state', ({ to }) => {
+        if (to === at) controller.abort()
+      })
+      const connecting = outcomeOf(client.connect({ signal: controller.signal }))
+      await world.advance(1_000)
+      expect(connecting.state).toBe(outcome)
+      expect(client.state).toBe(end)
+      await client.disconnect()
+      expect(world.broker.connections.length).toBe(0)
+    },
+  )
+
+  it('to packet that destroys at a message of QoS 2: it comes again', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable()
+    const { seen, handler } = texts()
+    await client.subscribe('a', { qos: 2 }, handler)
+    const stop = client.on('packet', ({ packet }) => {
+      if (packet.type === 'publish') client.destroy()
+    })
+    say(world, 'a', 'x', 2)
+    await world.settle()
+    expect(seen).toEqual([])
+    stop()
+    await client.connect()
+    await world.settle()
+    expect(seen).toEqual(['x'])
+    expect(world.broker.openExchanges).toEqual([])
+  })
+
+  it('to state that destroys a client that is about to wait: disconnected does not speak of a reconnect', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected()
+    const told = collect(client, 'disconnected')
+    client.on('state', ({ to }) => {
+      if (to === 'waiting') client.destroy()
+    })
+    world.broker.cutAll()
+    await world.advance(1_000)
+    expect(told).toMatchObject([{ willReconnect: false, delay: undefined }])
+    expect(client.state).toBe('stopped')
+  })
+
   it.each(['state', 'disconnected', 'interrupted'] as const)(
     'to %s that connects again after the last attempt: what was under way rejects, and the client works',
     async (event) => {

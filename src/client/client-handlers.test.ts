@@ -322,7 +322,7 @@ describe.each(VERSIONS)('patience in %s (rule 20)', (version) => {
     const errors = collect(client, 'error')
     await client.subscribe('a', { qos: 1 }, (message) =>
       message.text() === 'slow'
-        ? new Promise((resolve) => void world.runtime.setTimer(resolve, 70_000))
+        ? new Promise<void>((resolve) => void world.runtime.setTimer(resolve, 70_000))
         : undefined,
     )
     say(world, 'slow')

@@ -12,6 +12,42 @@ const say = (world: World, topic: string, payload: string, qos: 0 | 1 | 2 = 1): 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, index) => String(index))
 
 describe.each(VERSIONS)('messages that wait in %s', (version) => {
+  it('a stream that was read lets the reading go on, though another handler of the message runs on', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected({ keepAlive: 0 })
+    const { seen, handler } = texts()
+    const stream = client.messages('a', { qos: 1, highWaterMark: 1 })
+    await stream.ready
+    await client.subscribe('a', { qos: 1 }, () => new Promise(() => {}))
+    await client.subscribe('b', { qos: 1 }, handler)
+    say(world, 'a', 'x')
+    await world.settle()
+    say(world, 'b', 'y')
+    await world.settle()
+    expect(seen).toEqual([])
+    await stream.next()
+    void stream.next()
+    await world.settle()
+    expect(seen).toEqual(['y'])
+  })
+
+  it('those of a resumed session that nobody wants yet count in maxPending', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({ maxPending: 2, keepAlive: 0 })
+    await client.subscribe('a', { qos: 1 })
+    await client.disconnect()
+    for (const text of numbers(6)) say(world, 'a', text)
+    await client.connect()
+    await world.settle()
+    expect(client.statistics.packetsIn.publish).toBeLessThan(6)
+    expect(client.statistics.messagesUnmatched).toBe(0)
+    const { seen, handler } = texts()
+    client.route('a', handler)
+    await world.settle()
+    expect(seen).toEqual(numbers(6))
+    expect(world.got('puback')).toHaveLength(6)
+  })
+
   it('one that was held does not overtake one that waits for its turn', async () => {
     const world = makeWorld(version)
     const client = await world.connected({ maxPending: 2, keepAlive: 0 })

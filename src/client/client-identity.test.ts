@@ -55,6 +55,26 @@ describe('who the client is', () => {
     expect(packets[1]?.password).toEqual(Uint8Array.of(1, 2))
   })
 
+  it.each(VERSIONS)(
+    '%s: after setLogin a signed URL is still new each time: no long wait',
+    async (version) => {
+      const world = makeWorld(version, { broker: { login: () => 0x86 } })
+      const client = world.client({
+        websocket: { transform: (request) => request },
+        retryInitialConnect: true,
+        reconnect: { min: 1_000, max: 100_000, jitter: false },
+      })
+      const delays: unknown[] = []
+      client.on('connectFailed', ({ delay }) => delays.push(delay))
+      client.setLogin({ username: 'set' })
+      const connecting = client.connect().catch(() => {})
+      await world.settle()
+      expect(delays).toEqual([2_000])
+      client.destroy()
+      await connecting
+    },
+  )
+
   it.each(VERSIONS)('%s: setLogin takes the place of credentials', async (version) => {
     const world = makeWorld(version)
     const client = await world.connected({ credentials: () => ({ username: 'asked' }) })

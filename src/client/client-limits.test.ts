@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { collect, outcomeOf, useWorlds, VERSIONS } from '../../test/support/client-world.ts'
 import { ConnectionError, ProtocolError } from '../core/errors.ts'
+import { memoryStore } from '../store/memory.ts'
 
 const makeWorld = useWorlds()
 const PLAIN = { min: 1_000, jitter: false } as const
@@ -136,6 +137,26 @@ describe('topic aliases, 5', () => {
 })
 
 describe.each(VERSIONS)('poison in %s (rule 8)', (version) => {
+  it('a message is not given up for connections that this side has ended', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({ poisonLimit: 2, store: memoryStore() })
+    const settled = collect(client, 'deliverySettled')
+    world.broker.faults.onSend('puback').withhold()
+    for (let i = 0; i < 4; i++) {
+      if (i === 0) void client.publish('a', 'x', { qos: 1 })
+      else await client.connect()
+      await world.settle()
+      client.destroy()
+      await world.settle()
+    }
+    expect(client.pending).toHaveLength(1)
+    world.broker.faults.clear()
+    await client.connect()
+    await world.settle()
+    expect(client.pending).toEqual([])
+    expect(settled).toMatchObject([{ error: undefined }])
+  })
+
   it('a message that ends poisonLimit connections is given up; others go on', async () => {
     const world = makeWorld(version)
     world.broker.faults.onReceive('publish', { where: ({ topic }) => topic === 'poison' }).cutBefore()

@@ -163,6 +163,59 @@ describe.each(VERSIONS)('resubscribe in %s', (version) => {
     expect(errors).toHaveLength(1)
   })
 
+  it('a renewal that was lost with its time or its connection is made again, though the session is there then', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({
+      operationTimeout: 1_000,
+      reconnect: { min: 1_000, jitter: false },
+    })
+    const errors = collect(client, 'error')
+    const { seen, handler } = texts()
+    await client.subscribe('a', { qos: 1 }, handler)
+    world.broker.faults.onReceive('subscribe', { times: 1 }).withhold()
+    world.broker.cutAll()
+    world.broker.sessions.clear()
+    await world.advance(4_000)
+    expect(errors).toMatchObject([{ error: { code: 'operation-timeout' } }])
+    world.broker.cutAll()
+    await world.advance(4_000)
+    say(world, 'a', 'x', 1)
+    await world.settle()
+    expect(seen).toEqual(['x'])
+    // And it is over then.
+    world.taken()
+    world.broker.cutAll()
+    await world.advance(4_000)
+    expect(world.taken()).not.toContain('subscribe')
+  })
+
+  it.each(['state', 'connected'] as const)(
+    'the loss of a session that a listener of %s answers by disconnect() is not forgotten',
+    async (event) => {
+      const world = makeWorld(version)
+      const client = await world.connectedDurable({ reconnect: { min: 1_000, jitter: false } })
+      const { seen, handler } = texts()
+      await client.subscribe('a', { qos: 1 }, handler)
+      world.broker.cutAll()
+      world.broker.sessions.clear()
+      await world.settle()
+      let isDone = false
+      client.on(event, () => {
+        if (isDone || client.state !== 'connected') return
+        isDone = true
+        void client.disconnect()
+      })
+      await world.advance(2_000)
+      expect(client.state).toBe('stopped')
+      const { sessionPresent } = await client.connect()
+      expect(sessionPresent).toBe(true)
+      await world.settle()
+      say(world, 'a', 'x', 1)
+      await world.settle()
+      expect(seen).toEqual(['x'])
+    },
+  )
+
   it('a renewal that is refused raises error', async () => {
     let refuses = false
     const world = makeWorld(version, {

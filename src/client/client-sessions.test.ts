@@ -1,7 +1,8 @@
 // Sessions: what a lost connection does to publishes, and stores; rules 14, 16, 33.
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { collect, outcomeOf, record, texts, useWorlds, VERSIONS } from '../../test/support/client-world.ts'
 import { ClosedError } from '../core/errors.ts'
+import { restoreSession } from '../core/session/restore.ts'
 import { memoryStore } from '../store/memory.ts'
 
 const makeWorld = useWorlds()
@@ -414,5 +415,47 @@ describe.each(VERSIONS)('a store that is slow in %s', (version) => {
     expect(world.got('publish')).toHaveLength(1)
     await world.advance(4_000)
     expect(publishing.state).toBe('resolved')
+  })
+})
+
+describe.each(VERSIONS)('what the store has at once in %s', (version) => {
+  it('that a signal has withdrawn a message while there is no connection', async () => {
+    const store = memoryStore()
+    const append = vi.spyOn(store, 'append')
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({ store, reconnect: { min: 60_000 } })
+    world.link.dialing = 'refused'
+    world.broker.cutAll()
+    await world.settle()
+    const controller = new AbortController()
+    const publishing = outcomeOf(client.publish('a', 'x', { qos: 1, signal: controller.signal }))
+    await world.settle()
+    const before = append.mock.calls.length
+    controller.abort()
+    await world.settle()
+    expect(publishing.state).toBe('rejected')
+    expect(append.mock.calls.length).toBe(before + 1)
+  })
+
+  it('what a listener of packet publishes at a lost session', async () => {
+    const world = makeWorld(version)
+    const store = memoryStore()
+    const client = await world.connectedDurable({ store, reconnect: { min: 1_000, jitter: false } })
+    world.broker.faults.onSend('puback').withhold()
+    void client.publish('a', 'one', { qos: 1 })
+    await world.settle()
+    world.broker.cutAll()
+    world.broker.sessions.clear()
+    let isDone = false
+    client.on('packet', ({ packet }) => {
+      if (isDone || packet.type !== 'connack') return
+      isDone = true
+      for (const text of ['two', 'three']) void client.publish('a', text, { qos: 1, until: 'stored' })
+    })
+    await world.advance(2_000)
+    await client.publish('a', 'four', { qos: 1, until: 'stored' })
+    await store.close()
+    const records = await store.open()
+    expect([...restoreSession(records, 0).deliveries()]).toHaveLength(4)
   })
 })

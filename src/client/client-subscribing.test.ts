@@ -528,4 +528,43 @@ describe.each(VERSIONS)('filters in %s (rule 27)', (version) => {
     await world.settle()
     expect(seen).toEqual(['x', 'x'])
   })
+
+  it('a filter that one of two calls was refused is renewed for the other', async () => {
+    let isFirst = true
+    const world = makeWorld(version, {
+      broker: {
+        authorizeSubscribe: (_id, { qos }) => {
+          const answer = isFirst ? 0x80 : qos
+          isFirst = false
+          return answer
+        },
+      },
+    })
+    const client = await world.connectedDurable({ reconnect: { min: 1_000, jitter: false } })
+    const first = outcomeOf(client.subscribe('a', { qos: 1 }, () => {}))
+    const second = outcomeOf(client.subscribe('a', { qos: 1 }, () => {}))
+    await world.settle()
+    expect([first.state, second.state]).toEqual(['rejected', 'resolved'])
+    world.broker.cutAll()
+    world.broker.sessions.clear()
+    await world.settle()
+    world.taken()
+    await world.advance(2_000)
+    expect(world.taken()).toContain('subscribe')
+  })
+
+  it.each([{ ack: 'manual' }, { concurrency: 2 }, { payload: 'borrowed' }] as const)(
+    'options of a handler are not taken without one: %o',
+    async (options) => {
+      const world = makeWorld(version)
+      const client = await world.connected()
+      const [[name, value]] = Object.entries(options) as [[string, unknown]]
+      await expect(client.subscribe('a', options)).rejects.toMatchObject({
+        code: 'invalid-option',
+        field: name,
+        message: `${name}: expected it where the handler is given (route), got ${typeof value === 'string' ? `"${value}"` : String(value)}`,
+      })
+      expect(world.got('subscribe')).toEqual([])
+    },
+  )
 })

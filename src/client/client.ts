@@ -13,6 +13,7 @@ import { ConnectionError, disconnected, UsageError } from '../core/errors.ts'
 import type { Properties } from '../core/packets/types.ts'
 import { topicFilterFault } from '../core/topics/topic.ts'
 import { Assembly } from './assembly.ts'
+import { asksAnew } from './backoff.ts'
 import { Batch, publishAll, type PublishAllOptions, type PublishAllResult } from './batch.ts'
 import type { ClientOptions } from './client-options.ts'
 import type { Credentials, Will } from './connect-options.ts'
@@ -46,6 +47,7 @@ import { owedBy, type StatisticsSnapshot, snapshot } from './statistics.ts'
 import {
   checkFilterNames,
   checkFilters,
+  checkNoHandling,
   checkRouteOptions,
   checkSubscribeOptions,
   checkUnsubscribeOptions,
@@ -113,10 +115,10 @@ export class Client {
    * Connects, and stays connected until `disconnect()` or `destroy()`. Joins an attempt that is under way.
    *
    * @param options `signal` gives up what has not connected yet; of a call that joins, only the waiting for it
-   * @throws UsageError, the signal's reason; RefusedError, ConnectionError, ProtocolError, or the MqttError of a store,
+   * @throws UsageError, the signal's reason, what `credentials` throws; ClosedError when it is closed meanwhile; RefusedError, ConnectionError, ProtocolError, or the MqttError of a store,
    * when the first attempt fails (option `retryInitialConnect`)
    */
-  async connect(options?: { signal?: AbortSignal }): Promise<ConnectResult> {
+  async connect(options?: { signal?: AbortSignal | undefined }): Promise<ConnectResult> {
     return this.#parts.engine.connect(signalOf(options))
   }
 
@@ -138,7 +140,7 @@ export class Client {
     this.#parts.engine.destroy(error)
   }
 
-  /** Makes the attempt that waits at once. */
+  /** Makes the attempt that waits at once. A connection that stands is left alone. */
   reconnectNow(): void {
     this.#parts.engine.reconnectNow()
   }
@@ -154,8 +156,9 @@ export class Client {
   }
 
   /**
-   * Publishes at QoS 0 without a promise. False: the network takes less than is written, wait for `drained()`;
-   * without a connection the message is dropped and counted.
+   * Publishes at QoS 0 without a promise. False: do not repeat it, but wait for `drained()`; either it was taken and the
+   * network is behind, or it was dropped and counted (`messagesDropped`): without a connection, or with more than
+   * `queue.maxBytes` unsent. What the server's limits forbid is told by `publishFailed`.
    *
    * @throws UsageError
    */
@@ -207,7 +210,8 @@ export class Client {
   }
 
   /**
-   * Subscribes, 3.8. The handler is attached at once, as messages may precede the answer.
+   * Subscribes, 3.8. The handler is attached at once, as messages may precede the answer. Waits for a connection, also
+   * before the first `connect()`.
    *
    * @throws UsageError, RefusedError when all filters were refused, ConnectionError, ClosedError
    */
@@ -223,6 +227,7 @@ export class Client {
     const called = isHandler ? options : handler
     const given = isHandler ? undefined : options
     if (called !== undefined) checkFunction('handler', called)
+    else checkNoHandling(given)
     const { version5 } = this.#parts.options
     const call = checkSubscribeOptions(given, version5)
     return this.#parts.subscriber.subscribe(checkFilters(filter, call, version5), call, called)
@@ -231,7 +236,7 @@ export class Client {
   /**
    * The messages of a subscription as an async iterable; subscribes when it is first read. Leaving the loop
    * unsubscribes, and gives up what it holds; unsubscribing from its filters ends it. Its messages are kept, and come one
-   * after the other.
+   * after the other. Reading it rejects with the signal's reason, or with what `subscribe` would.
    *
    * @throws UsageError
    */
@@ -272,7 +277,7 @@ export class Client {
    *
    * @throws UsageError, ConnectionError `not-connected`, `ping-timeout`, the signal's reason
    */
-  async ping(options?: { signal?: AbortSignal }): Promise<number> {
+  async ping(options?: { signal?: AbortSignal | undefined }): Promise<number> {
     const signal = signalOf(options)
     signal?.throwIfAborted()
     const driver = this.#connected('ping()')
@@ -315,9 +320,9 @@ export class Client {
 
   /** The login of the next CONNECT, in place of the options' and of `credentials`; undefined: none. @throws UsageError */
   setLogin(login: Credentials | undefined): void {
-    const { opener, backoff } = this.#parts.engine
+    const { opener, backoff, options } = this.#parts.engine
     opener.maker.setLogin(login)
-    backoff.freshCredentials = false
+    backoff.freshCredentials = asksAnew({ ...options, credentials: undefined })
   }
 
   /** The delay before a reconnect doubles from `min` to `max` ms, in place of a `reconnect` function. @throws UsageError */
@@ -329,7 +334,7 @@ export class Client {
   on<Name extends keyof ClientEvents>(
     event: Name,
     listener: (event: ClientEvents[Name]) => void,
-    options?: { signal?: AbortSignal; once?: boolean },
+    options?: { signal?: AbortSignal | undefined; once?: boolean | undefined },
   ): () => void {
     const given = withDefaults('', options, LISTENING)
     const signal = checkSignal(given.signal)
@@ -396,7 +401,7 @@ export class Client {
 }
 
 /** The only option of a call. @throws UsageError */
-function signalOf(options: { signal?: AbortSignal } | undefined): AbortSignal | undefined {
+function signalOf(options: { signal?: AbortSignal | undefined } | undefined): AbortSignal | undefined {
   return checkSignal(withDefaults('', options, { signal: undefined }).signal)
 }
 

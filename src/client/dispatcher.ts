@@ -8,16 +8,16 @@
  * A message that meets one simple handler which returns nothing takes the short way: no object, no queue.
  */
 
-import { ConnectionError, MqttError, textOf } from '../core/errors.ts'
+import { MqttError, textOf } from '../core/errors.ts'
 import { Fifo } from '../core/fifo.ts'
 import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { Session } from '../core/session/session.ts'
 import { Alarm, type AlarmOwner, type Alarms } from './alarms.ts'
 import type { Driver } from './driver.ts'
 import { type Events, isThenable } from './events.ts'
-import { Handling, type HandlingOwner, type Route, weightOf } from './handling.ts'
+import { Handling, type HandlingOwner, type Route, type Unrecorded, weightOf } from './handling.ts'
 import type { ResolvedOptions } from './options.ts'
-import { Patience } from './patience.ts'
+import { deadlockError, Patience } from './patience.ts'
 import type { Statistics } from './statistics.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
@@ -30,6 +30,8 @@ export interface DispatcherHost {
   readonly session: Session
   /** Records may be waiting. */
   handleRecords(): void
+  /** Set while the client is being closed, too. */
+  readonly closedError: MqttError | undefined
   /** A handler failed, and the client is to end. */
   destroy(error: MqttError): void
 }
@@ -52,12 +54,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   #heldBytes = 0
   #draining = false
   /** QoS 2 messages whose ids must be recorded before a handler is called. */
-  readonly #unrecorded = new Fifo<{
-    message: IncomingMessage
-    routes: readonly Route[]
-    driver: Driver
-    recordedAt: number
-  }>()
+  readonly #unrecorded = new Fifo<Unrecorded>()
   /** Messages of a resumed session that nobody wants yet, rule 29. */
   #unmatched: { message: IncomingMessage; driver: Driver }[] = []
   #unmatchedUntil = -Infinity
@@ -119,6 +116,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
       if (driver === this.#driver) this.#dispatch(message, driver)
       else this.#giveBack(message)
     }
+    this.#drain()
     this.#driver?.touched()
   }
 
@@ -131,6 +129,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
       if (reasonCode > 0) this.handleDropped()
       handling.finish(route, reasonCode, false)
     }
+    this.#drain()
   }
 
   /** A turn is over: an answer may be awaited that was not before, and reading has to go on then (rule 31). */
@@ -151,7 +150,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
 
   handleFinished(handling: Handling): void {
     this.#pending?.delete(handling)
-    if (this.#held.length > 0 || this.#driver?.reading === false) this.#drain()
+    this.#drain()
     handling.driver.touched()
   }
 
@@ -166,6 +165,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     if (route.running < route.highWaterMark) this.#patience?.handleRead(route)
     handling.finish(route, reasonCode)
     this.#next(route)
+    this.#drain()
   }
 
   /** The message stays unacknowledged: the connection ends, and the server sends it again. */
@@ -210,7 +210,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
       result = route.handler(message)
     } catch (error) {
       this.#fail(error, message, driver)
-      if (this.#options.onHandlerError !== 'acknowledge') return this.#giveBack(message)
+      if (!this.#acknowledgesFailed()) return this.#giveBack(message)
       if (message.qos > 0 && route.ack === 'handled') driver.connection.acknowledge(message, HANDLER_FAILED)
       return
     }
@@ -248,7 +248,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
       this.#unrecorded.shift()
       this.#handleNow(next.message, next.routes, next.driver)
     }
-    if (this.#held.length > 0) this.#drain()
+    this.#drain()
   }
 
   #handleNow(message: IncomingMessage, routes: readonly Route[], driver: Driver): void {
@@ -262,7 +262,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
       } else if (route.active) {
         message.detach()
         route.waiting.push(handling)
-      } else handling.finish(route)
+      } else handling.finish(route, 0, false)
     }
     this.#events.emit('message', message)
     handling.begin()
@@ -304,8 +304,13 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
 
   #handleRejected(error: unknown, handling: Handling, route: Route): void {
     this.#fail(error, handling.message, handling.driver)
-    if (this.#options.onHandlerError === 'acknowledge') this.release(handling, route, HANDLER_FAILED)
+    if (this.#acknowledgesFailed()) this.release(handling, route, HANDLER_FAILED)
     else this.abandon(handling, route)
+  }
+
+  /** Whether what a handler failed on counts as handled; not when it may have failed of the client's end, rule 6. */
+  #acknowledgesFailed(): boolean {
+    return this.#options.onHandlerError === 'acknowledge' && this.#host.closedError === undefined
   }
 
   /** One after the other: a handler that returns at once asks for the next one itself. */
@@ -336,6 +341,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
       message.detach()
       this.#unmatched.push({ message, driver })
       this.#wakeAt(this.#unmatchedUntil)
+      if (this.#isFull()) this.#updateReading()
       return
     }
     this.#statistics.messagesUnmatched += 1
@@ -362,8 +368,8 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   }
 
   #hasNoRoom(): boolean {
-    const pending = (this.#pending?.size ?? 0) + this.#unrecorded.length
-    return pending >= this.#options.maxPending || this.#patience?.hasFullStreams === true
+    const { maxPending } = this.#options
+    return this.pending - this.#held.length >= maxPending || this.#patience?.hasFullStreams === true
   }
 
   #isFull(): boolean {
@@ -381,7 +387,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
 
   /** Hands over what was held, as far as there is room: one after the other, though each may make room itself. */
   #drain(): void {
-    if (this.#draining) return
+    if (this.#draining || (this.#held.length === 0 && this.#driver?.reading !== false)) return
     this.#draining = true
     for (let driver = this.#driver; driver !== undefined && !this.#hasNoRoom(); driver = this.#driver) {
       const message = this.#held.shift()
@@ -429,12 +435,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     const due = this.#stoppedAt + this.#options.operationTimeout
     if (now < due) return this.#wakeAt(due)
     this.#stoppedAt = Infinity
-    const error = new ConnectionError(
-      'backpressure-deadlock',
-      `more than ${this.#options.maxPendingBytes} bytes of messages have waited for handlers for ` +
-        `${this.#options.operationTimeout} ms, answers of the server behind them (options maxPending, maxPendingBytes)`,
-      { phase: 'established' },
-    )
+    const error = deadlockError(this.#options)
     this.#events.emit('error', { error })
     driver.abort(error, 0x97)
   }

@@ -10,7 +10,7 @@
 
 import type { Connection } from '../core/connection/connection.ts'
 import type { Closed, OtherEvent } from '../core/connection/events.ts'
-import type { MqttError } from '../core/errors.ts'
+import { disconnected, type MqttError } from '../core/errors.ts'
 import { IncomingMessage } from '../core/packets/publish.ts'
 import type { Transport, TransportReceiver } from '../transport/transport.ts'
 import { Alarm, type AlarmOwner, type Alarms } from './alarms.ts'
@@ -133,11 +133,13 @@ export class Driver implements TransportReceiver, AlarmOwner {
   }
 
   handleEnd(error?: unknown): void {
+    // What this side has ended was not the server's doing.
+    const cause = this.#isGivenUp ? disconnected() : error
     this.#ended = true
     this.#isGivenUp = false
     this.#alarm.cancel()
     this.#now = this.#runtime.now()
-    this.connection.handleEnd(error, this.#now)
+    this.connection.handleEnd(cause, this.#now)
     this.#pump()
     this.#owner.handleGone(this)
   }
@@ -165,6 +167,8 @@ export class Driver implements TransportReceiver, AlarmOwner {
       this.#held = false
       this.#now = this.#runtime.now()
       this.#pump()
+      // It was told before all events were.
+      if (this.#ended) this.#owner.handleGone(this)
     })
   }
 
@@ -215,7 +219,7 @@ export class Driver implements TransportReceiver, AlarmOwner {
     this.#pumping = true
     const { connection } = this
     this.#pullEvents()
-    if (this.#held) connection.keepInput()
+    if (this.#held || this.#isGivenUp) connection.keepInput()
     this.#owner.handleTurn()
     // At the end of a turn the owner may have said DISCONNECT.
     if (connection.state === 'closed') this.#pullEvents()

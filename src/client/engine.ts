@@ -121,12 +121,14 @@ export class Engine implements OpenerHost, KeeperHost {
     }
     this.#begin()
     const stop = whenAborted(signal, (reason) => this.#abortConnecting(connecting, reason))
+    if (signal?.aborted) this.#abortConnecting(connecting, signal.reason) // By a listener.
     return connecting.promise.finally(stop)
   }
 
   /** The attempt that waits is made at once. */
   reconnectNow(): void {
-    if (this.state === 'waiting' && this.#attempt === undefined) this.#startAttempt()
+    const isClosing = this.closedError !== undefined
+    if (this.state === 'waiting' && this.#attempt === undefined && !isClosing) this.#startAttempt()
   }
 
   /** Rule 6. */
@@ -136,8 +138,7 @@ export class Engine implements OpenerHost, KeeperHost {
     if (this.#isStopped()) {
       const isFirst = this.closedError === undefined
       this.closedError ??= disconnected()
-      const settled = this.#settle(this.closedError)
-      return settled.then(() => {
+      return this.#settle(this.closedError).then(() => {
         if (isFirst) this.#events.emit('closed', { error: undefined })
       })
     }
@@ -181,8 +182,9 @@ export class Engine implements OpenerHost, KeeperHost {
   // What the driver tells.
 
   handleMessage(message: IncomingMessage, driver: Driver): void {
-    if (driver !== this.driver || this.#leaving?.keepsOut(message, driver)) return
-    this.#client.handleMessage(message, driver)
+    const isWanted = driver === this.driver && this.#leaving?.isLast !== true
+    if (isWanted) this.#client.handleMessage(message, driver)
+    else if (message.qos === 2) driver.connection.session.received.giveBack(message.packetId, message.place)
   }
 
   handleEvent(event: OtherEvent, driver: Driver): void {
@@ -190,12 +192,12 @@ export class Engine implements OpenerHost, KeeperHost {
     // What a connection says after it was given up concerns only those who wait for it.
     const isCurrent = driver === this.driver || attempt !== undefined
     if (!isCurrent && !isAwaited(event)) return
+    // Before a listener is called: what it publishes belongs to the session that goes on.
+    const isLost = event.type === 'sessionLost' && this.#isStopped()
+    if (isCurrent || isLost) this.#keeper.session = driver.connection.session
     if (event.type === 'connected') this.#handleConnected(event, driver)
-    else if (event.type !== 'closed') {
-      const isOurs = event.type === 'sessionLost' && (isCurrent || this.#isStopped())
-      if (isOurs) this.#keeper.session = driver.connection.session
-      this.#client.handleEvent(event, driver)
-    } else if (attempt === undefined) this.#handleClosed(event, driver)
+    else if (event.type !== 'closed') this.#client.handleEvent(event, driver)
+    else if (attempt === undefined) this.#handleClosed(event, driver)
     else attempt.handleFailed(event.error ?? disconnected())
   }
 
@@ -283,15 +285,14 @@ export class Engine implements OpenerHost, KeeperHost {
   #handleConnected(event: Connected, driver: Driver): void {
     const reconnected = this.#everConnected
     const { sessionPresent, reasonCode, settings, adopted } = event
+    const { protocolVersion } = settings
     const attempt = this.#attempt
     this.#attempt = undefined
     this.#appointment.clear()
     this.driver = driver
-    this.#keeper.session = driver.connection.session
     this.#connectedAt = driver.now
     this.#everConnected = true
     this.opener.maker.handleConnected(settings)
-    const { protocolVersion } = settings
     this.#result = { sessionPresent, reasonCode, settings, protocolVersion, adopted }
     attempt?.handleOpened()
     this.#move('connected')
@@ -338,13 +339,13 @@ export class Engine implements OpenerHost, KeeperHost {
     if (driver.now - this.#connectedAt >= this.backoff.resetAfter) this.backoff.reset()
     const next = this.backoff.next(cause, 1)
     if (ends !== this.#ends) return
-    const delay = next === 'stop' ? undefined : next
-    const willReconnect = delay !== undefined
-    if (willReconnect) this.#wait(delay)
-    else this.#move('stopped')
-    this.#events.emit('disconnected', { error, reason: packet, willReconnect, delay })
+    if (next === 'stop') this.#move('stopped')
+    else this.#wait(next)
+    // Listeners may have ended it.
+    const delay = next === 'stop' || ends !== this.#ends ? undefined : next
+    this.#events.emit('disconnected', { error, reason: packet, willReconnect: delay !== undefined, delay })
     this.#events.emit('interrupted', { error: cause })
-    if (!willReconnect && this.#isStopped() && this.closedError === undefined) this.#giveUp(cause)
+    if (next === 'stop' && this.#isStopped() && this.closedError === undefined) this.#giveUp(cause)
   }
 
   #wait(delay: number): void {
@@ -357,11 +358,9 @@ export class Engine implements OpenerHost, KeeperHost {
   }
 
   #abortConnecting(connecting: Deferred<ConnectResult>, reason: unknown): void {
-    if (connecting !== this.#connecting) return
+    if (connecting !== this.#connecting || this.driver !== undefined) return
     this.#ends += 1
-    this.#connecting = undefined
-    connecting.promise.catch(() => {})
-    connecting.reject(reason)
+    this.#rejectConnecting(reason)
     const attempt = this.#attempt
     this.#attempt = undefined
     attempt?.abort(reason)
@@ -421,8 +420,10 @@ export class Engine implements OpenerHost, KeeperHost {
     driver?.destroy()
     if (driver !== undefined) this.#client.handleGone(driver, closed)
     if (ends !== this.#ends) return leaving?.ended.resolve()
-    this.#rejectConnecting(closed)
     void this.#settle(closed)
+    // A listener that was told of a message has begun anew.
+    if (this.closedError !== closed) return leaving?.ended.resolve()
+    this.#rejectConnecting(closed)
     this.#move('stopped')
     if (wasConnected) this.#tellDisconnected(closed)
     this.#events.emit('closed', { error: cause })
@@ -432,6 +433,7 @@ export class Engine implements OpenerHost, KeeperHost {
   /** All that waits is settled, the store closed, and what it keeps told when it has the last records; then it resolves. */
   async #settle(error: MqttError): Promise<void> {
     if (!this.#keeper.isKept) this.#keeper.discard(error)
+    if (this.closedError !== error) return
     const closed = this.#keeper.close()
     this.#client.handleClosed(error, this.options.store === undefined ? undefined : closed)
     await closed

@@ -45,6 +45,14 @@ export interface Route {
   active: boolean
 }
 
+/** A message whose id must be recorded before a handler is called. */
+export interface Unrecorded {
+  readonly message: IncomingMessage
+  readonly routes: readonly Route[]
+  readonly driver: Driver
+  readonly recordedAt: number
+}
+
 /** Who is told when it is over. */
 export interface HandlingOwner {
   /** @param driver the connection that the message came by */
@@ -62,6 +70,8 @@ export class Handling {
   readonly #owner: HandlingOwner
   #needed = 0
   #manual = false
+  /** Handlers that acknowledge by hand, and were not passed over. */
+  #byHand = 0
   #reasonCode = 0
   #acknowledged = false
 
@@ -75,6 +85,7 @@ export class Handling {
   expect(route: Route): void {
     const { ack } = route
     this.routes.add(route)
+    if (ack === 'manual') this.#byHand += 1
     if (ack === 'handled') this.#needed += 1
     else if (ack === 'manual' && !this.#manual && this.message.qos > 0) {
       this.#manual = true
@@ -104,8 +115,9 @@ export class Handling {
     if (route.ack === 'handled') {
       this.#needed -= 1
       this.#acknowledgeIfDue()
-    } else if (route.ack === 'manual' && (!wasCalled || reasonCode >= 0x80)) {
-      this.#acknowledgeByHand(reasonCode)
+    } else if (route.ack === 'manual') {
+      if (!wasCalled) this.#byHand -= 1
+      if (reasonCode >= 0x80 || this.#byHand === 0) this.#acknowledgeByHand(reasonCode)
     }
     if (this.routes.size === 0) this.#owner.handleFinished(this)
   }

@@ -6,7 +6,6 @@
  * Behind what the network does not take, DISCONNECT would not leave any more: the server would publish the will.
  */
 
-import type { IncomingMessage } from '../core/packets/publish.ts'
 import type { DisconnectPacket } from '../core/packets/types.ts'
 import { createDeferred, type Deferred } from './deferred.ts'
 import type { Driver } from './driver.ts'
@@ -16,8 +15,8 @@ export class Leaving {
   readonly ended: Deferred<void> = createDeferred()
   readonly #packet: DisconnectPacket
   readonly #client: Pick<EngineClient, 'isIdle'>
-  /** Nothing but the network is waited for any more. */
-  #isLast = false
+  /** Nothing but the network is waited for any more, and nothing is taken: what comes is for the next connection. */
+  isLast = false
 
   constructor(packet: DisconnectPacket, client: Pick<EngineClient, 'isIdle'>) {
     this.#packet = packet
@@ -31,21 +30,15 @@ export class Leaving {
     // Behind a record, a packet may wait.
     const isRecorded = journal === undefined || journal.position <= journal.storedUpTo
     if (driver.isBusy || output.pending > 0 || !isRecorded) return false
-    return this.#isLast || this.#client.isIdle
-  }
-
-  /** Whether nothing is taken any more: a message that comes behind the call is for the next connection. */
-  keepsOut({ qos, packetId, place }: IncomingMessage, { connection }: Driver): boolean {
-    if (this.#isLast && qos === 2) connection.session.received.giveBack(packetId, place)
-    return this.#isLast
+    return this.isLast || this.#client.isIdle
   }
 
   /** Says DISCONNECT. False: the network is waited for first, once. */
   leave(driver: Driver): boolean {
     driver.flush()
     const { isBusy } = driver
-    if (isBusy && !this.#isLast) {
-      this.#isLast = true
+    if (isBusy && !this.isLast) {
+      this.isLast = true
       driver.connection.sendNoMore()
       return false
     }

@@ -30,4 +30,4 @@ export interface Message {
 }
 
 /** May return a promise: the message is then handled when it has settled. */
-export type Handler = (message: Message) => void | PromiseLike<void>
+export type Handler = (message: Message) => unknown

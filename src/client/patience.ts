@@ -4,10 +4,11 @@
  * Whoever is slow is reported once (rules 20, 30); with `handlerTimeout` a handler's time ends at last.
  */
 
-import { MqttError } from '../core/errors.ts'
+import { ConnectionError, MqttError } from '../core/errors.ts'
 import { Alarm, type AlarmOwner, type Alarms } from './alarms.ts'
 import type { Events } from './events.ts'
 import type { Handling, Route } from './handling.ts'
+import type { ResolvedOptions } from './options.ts'
 
 /** What has not gone on after this many ms is reported. */
 const SLOW = 60_000
@@ -110,4 +111,15 @@ export class Patience implements AlarmOwner {
     const text = `nobody reads the messages of "${route.filter}"`
     this.#events.emit('error', { error: new MqttError('unread-messages', text) })
   }
+}
+
+/** Messages wait for handlers, and the answers that these may wait for lie behind more of them, rule 31. */
+export function deadlockError({
+  maxPendingBytes,
+  operationTimeout,
+}: Pick<ResolvedOptions, 'maxPendingBytes' | 'operationTimeout'>): ConnectionError {
+  const message =
+    `more than ${maxPendingBytes} bytes of messages have waited for handlers for ${operationTimeout} ms, ` +
+    'answers of the server behind them (options maxPending, maxPendingBytes)'
+  return new ConnectionError('backpressure-deadlock', message, { phase: 'established' })
 }

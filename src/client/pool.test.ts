@@ -68,6 +68,16 @@ describe('a pool', () => {
     expect(world.runtime.timers).toBe(0)
   })
 
+  it('close() ends every client, those too whose version does not take the options', async () => {
+    const world = make()
+    const old = world.pool.createClient(world.url)
+    const young = world.pool.createClient(world.url, { protocolVersion: '5' })
+    await Promise.all([old.connect(), young.connect()])
+    await expect(world.pool.close({ reasonCode: 4 })).rejects.toMatchObject({ code: 'needs-version-5' })
+    expect([old.state, young.state]).toEqual(['stopped', 'stopped'])
+    expect(world.pool.size).toBe(0)
+  })
+
   it('close() takes the options of disconnect(); await using drains', async () => {
     const world = make()
     world.broker.faults.onSend('puback').delay(1_000)

@@ -68,10 +68,21 @@ export class ClientPool {
     }
   }
 
-  /** Disconnects all clients. Nothing can be made from the pool afterwards. */
+  /**
+   * Disconnects all clients. Nothing can be made from the pool afterwards.
+   *
+   * @throws UsageError; a client that cannot take the options, as in 3.1.1 a reason code, is disconnected without
+   */
   async close(options?: DisconnectOptions): Promise<void> {
     this.#closed = true
-    await Promise.all([...this.#clients].map((client) => client.disconnect(options)))
+    const ends = [...this.#clients].map((client) =>
+      client.disconnect(options).catch(async (error: unknown) => {
+        await client.disconnect()
+        throw error
+      }),
+    )
+    await Promise.allSettled(ends)
+    await Promise.all(ends)
   }
 
   /** `close({ drain: 5_000 })` */

@@ -11,7 +11,7 @@
 
 import { utf8Length } from '../core/bytes/utf8.ts'
 import { notConnectedError } from '../core/connection/endings.ts'
-import { ConnectionError, type MqttError, RefusedError } from '../core/errors.ts'
+import { ConnectionError, type MqttError, RefusedError, UsageError } from '../core/errors.ts'
 import { Fifo } from '../core/fifo.ts'
 import { ALWAYS_FITS, publishLength, publishPropertiesSize } from '../core/packets/publish.ts'
 import { Delivery } from '../core/session/deliveries.ts'
@@ -304,8 +304,9 @@ export class Publisher {
     try {
       this.#writeQos0(topic, payload, options)
     } catch (error) {
-      if (!(error instanceof RefusedError)) throw error
+      if (error instanceof UsageError) throw error
       this.#statistics.messagesDropped += 1
+      if (!(error instanceof RefusedError)) return false // The connection is ending.
       this.#events.emit('publishFailed', { topic, error })
     }
     return !driver.saturated
@@ -433,6 +434,7 @@ export class Publisher {
     if (!this.#outbox.withdraw(delivery)) (driver?.connection ?? session).abandon(delivery)
     this.#reject(delivery, reason)
     this.#outbox.handleRoom(session)
+    this.#host.handleRecords()
     driver?.touched()
   }
 
@@ -445,5 +447,4 @@ export class Publisher {
 
 /** What is told of a message that the store has: nothing came of it yet. */
 const STORED = new Delivery()
-
 const NOT_QUEUED = ', and QoS 0 is not queued (option queue.qos0)'

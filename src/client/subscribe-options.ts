@@ -15,6 +15,7 @@ import {
   checkQoS,
   checkSignal,
   checkWhole,
+  invalid,
   isObject,
   kindOf,
   needsVersion5,
@@ -141,6 +142,17 @@ export function checkSubscribeOptions(
   const given = withDefaults('', options, SUBSCRIBE_DEFAULTS)
   const properties = subscribeProperties(given.properties, version5)
   return Object.freeze({ ...resolveFilter('', given, version5), ...resolveCall(given, properties) })
+}
+
+/**
+ * What only a handler has cannot be asked for without one.
+ *
+ * @throws UsageError
+ */
+export function checkNoHandling(options: SubscribeOptions = {}): void {
+  for (const name of ['ack', 'payload', 'concurrency'] as const)
+    if (options[name] !== undefined)
+      throw invalid(name, 'it where the handler is given (route)', options[name])
 }
 
 /** @throws UsageError */

@@ -189,7 +189,7 @@ export class Subscriber {
   /** Asks for all filters again. */
   async resubscribe({ timeout, signal, properties }: ResolvedCall): Promise<readonly SubscribeResult[]> {
     this.#checkOpen(signal)
-    const renewals = this.#renewals(false, timeout, properties)
+    const renewals = this.#renewals(true, false, timeout, properties)
     const stop = whenAborted(signal, (reason) => {
       for (const request of renewals) this.requests.abandon(request, reason)
     })
@@ -202,10 +202,16 @@ export class Subscriber {
 
   handleConnected(driver: Driver, { sessionPresent, doubtful, settings }: Connected): void {
     const { resubscribe } = this.#options
-    if (resubscribe === 'always' || (resubscribe === 'session-lost' && !sessionPresent)) this.#renew(false)
-    else if (resubscribe === 'session-lost' && doubtful) this.#renew(speaks5(settings))
+    if (!sessionPresent || doubtful) this.handleSessionLost()
+    const isNew = resubscribe === 'always' || !sessionPresent
+    if (resubscribe !== 'never') this.#renew(isNew || doubtful, !isNew && speaks5(settings))
     for (const request of this.requests.unanswerable.splice(0)) this.#undo(request)
     this.requests.handleConnected(driver)
+  }
+
+  /** The server has no subscriptions any more. */
+  handleSessionLost(): void {
+    for (const subscribed of this.#subscriptions.filters.values()) subscribed.owed = true
   }
 
   handleOperation(operation: Operation): void {
@@ -349,15 +355,20 @@ export class Subscriber {
   #handleAnswer(filter: string, code: number): void {
     const subscribed = this.#subscriptions.filters.get(filter)
     if (subscribed === undefined) return
+    subscribed.owed = false
     if (code < 0x80) subscribed.granted = true
-    else if (!subscribed.granted) this.#subscriptions.forget(filter)
+    // Another call may ask for it, too.
+    else if (!subscribed.granted && !this.requests.subscribing.has(filter)) this.#subscriptions.forget(filter)
   }
 
   /**
-   * All that was granted, once more: one request for those that were asked for with the same properties. What only
+   * What was granted, once more: one request for those that were asked for with the same properties. What only
    * version 5 can express stands apart, as a server of 3.1.1 will get all but that.
+   *
+   * @param all not only what the server has lost
    */
   #renewals(
+    all: boolean,
     onlyNew: boolean,
     timeout = this.#options.operationTimeout,
     added?: Properties,
@@ -365,8 +376,8 @@ export class Subscriber {
     if (this.#subscriptions.filters.size === 0) return []
     const asked = this.requests.subscribing
     const [plain, of5] = [new Map(), new Map()] as [Groups, Groups]
-    for (const [filter, { granted, request, properties }] of this.#subscriptions.filters) {
-      if (!granted || asked.has(filter)) continue
+    for (const [filter, { granted, owed, request, properties }] of this.#subscriptions.filters) {
+      if (!granted || asked.has(filter) || !(all || owed)) continue
       const { retainHandling } = request
       const renewal = onlyNew && retainHandling === 0 ? { ...request, retainHandling: 1 as const } : request
       const groups = optionOf5(renewal) === undefined ? plain : of5
@@ -384,8 +395,8 @@ export class Subscriber {
   }
 
   /** @param onlyNew those that the server has bring no retained messages, 5: 3.8.3.1 */
-  #renew(onlyNew: boolean): void {
-    for (const request of this.#renewals(onlyNew).toReversed()) {
+  #renew(all: boolean, onlyNew: boolean): void {
+    for (const request of this.#renewals(all, onlyNew).toReversed()) {
       request.isRenewal = true
       this.requests.addFirst(request)
       request.answered

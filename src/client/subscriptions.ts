@@ -20,6 +20,8 @@ export interface Subscribed {
   properties: Properties | undefined
   /** The server has granted it: it is renewed when the session is lost. */
   granted: boolean
+  /** The server has lost it, and was not heard to have it again. */
+  owed: boolean
 }
 
 interface Matches {
@@ -81,8 +83,8 @@ export class Subscriptions {
   /** Remembers that the filter is, or will be, subscribed to. */
   want(filter: string, request: SubscriptionRequest, properties: Properties | undefined): void {
     this.#subscribed ??= new Map()
-    const granted = this.#subscribed.get(filter)?.granted ?? false
-    this.#subscribed.set(filter, { request, properties, granted })
+    const { granted = false, owed = false } = this.#subscribed.get(filter) ?? {}
+    this.#subscribed.set(filter, { request, properties, granted, owed })
   }
 
   forget(filter: string): void {

@@ -46,7 +46,6 @@ export type ErrorCode =
   | 'destroyed'
   | 'outcome-unknown'
   | 'session-lost'
-  | 'unsubscribed'
   // MqttError: a store or a handler
   | 'store-failed'
   | 'store-in-use'

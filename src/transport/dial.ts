@@ -90,12 +90,12 @@ class Dialing {
   async #webSocket(): Promise<Transport> {
     this.#progress.phase = 'websocket'
     const { prepareWebSocket, openWebSocket } = await import('./websocket.ts')
-    const { websocket = {}, maximumPacketSize = Infinity } = this.#options
+    const { websocket = {}, maximumPacketSize = Infinity, socket: { noDelay } = {} } = this.#options
     const request = await prepareWebSocket(this.#url, websocket, this.#signal)
     const socket = await this.#stream(request.url, request.url.protocol === 'wss:')
     this.#progress.phase = 'websocket'
     const { validate }: WebSocketOptions = websocket
-    return openWebSocket(socket, request, { validate, maximumPacketSize }, this.#signal)
+    return openWebSocket(socket, request, { validate, maximumPacketSize, noDelay }, this.#signal)
   }
 
   /** A socket to the URL's host, through a proxy if there is one, in TLS if it is asked for. */
@@ -159,8 +159,10 @@ const PORTS: Readonly<Record<string, number>> = {
   'socks5:': 1_080,
 }
 
-function hostOf(url: URL): string {
-  return url.hostname.replace(/^\[|\]$/g, '')
+/** Only with the schemes of the web a URL has names of other alphabets as they are looked up. */
+function hostOf({ hostname }: URL): string {
+  const name = hostname.includes('%') ? new URL(`ws://${hostname}`).hostname : hostname
+  return name.replace(/^\[|\]$/g, '')
 }
 
 function portOf(url: URL): number {

@@ -232,6 +232,14 @@ describe('mqtt:', () => {
     transport.destroy()
   })
 
+  it('asks for a name of another alphabet as it is looked up', async () => {
+    const port = await servers.serve(echo)
+    const { lookup, asked } = lookupTo('127.0.0.1')
+    const { transport } = await new Dialer().open(`mqtt://bücher.test:${port}`, { lookup })
+    expect(asked).toEqual(['xn--bcher-kva.test'])
+    transport.destroy()
+  })
+
   it.each([
     ['is empty', (): Lookup => lookupTo().lookup, 'dns', 'it has no address'],
     ['throws', (): Lookup => () => throwing('no idea'), 'dns', 'no idea'],

@@ -149,7 +149,7 @@ function dialError(
   const message =
     phase === 'dns' && 'host' in target
       ? `the name ${target.host} could not be resolved: ${textOf(error)}`
-      : `no connection to ${where}: ${textOf(error)}${ADVICE[error.code ?? ''] ?? ''}`
+      : `no connection to ${where}: ${textOf(error)}${adviceOn(error, target)}`
   return new ConnectionError('connect-failed', message, { phase, cause: error })
 }
 
@@ -164,6 +164,16 @@ const ADVICE: Readonly<Record<string, string>> = {
   ECONNREFUSED: '; nothing listens there: check host and port, and that the server runs',
   ENOENT: '; there is no such socket',
   EADDRNOTAVAIL: '; socket.localAddress is no address of this machine',
+}
+
+/** On the first of several addresses for which there is one. */
+function adviceOn(error: Error & { readonly code?: string }, target: SocketTarget): string {
+  const errors: readonly (typeof error)[] = error instanceof AggregateError ? error.errors : [error]
+  const hasLocal = 'host' in target && target.localAddress !== undefined
+  const advices = errors.map(({ code = '' }) =>
+    code === 'EADDRNOTAVAIL' && !hasLocal ? undefined : ADVICE[code],
+  )
+  return advices.find((advice) => advice !== undefined) ?? ''
 }
 
 /** The transport over a socket that stands. */

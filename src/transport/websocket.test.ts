@@ -411,6 +411,16 @@ describe('what a server must not write', () => {
     expect(receiver.error).toMatchObject({ code: 'protocol-error', reasonCode: 0x82 })
   })
 
+  it.each([4_294_967_295, 2_147_483_000])(
+    'maximumPacketSize %d lets large messages pass',
+    async (maximumPacketSize) => {
+      const { receiver, peer } = await open({ options: { maximumPacketSize } })
+      peer.send(frame(BINARY, Buffer.alloc(2_000_000, 'a')))
+      await receiver.until(() => receiver.received.length === 2_000_000)
+      expect(receiver.error).toBeUndefined()
+    },
+  )
+
   it('a message larger than a packet may be, and 1 MiB, ends the connection before it is whole', async () => {
     const { receiver, peer } = await open({ options: { maximumPacketSize: 1_000 } })
     peer.send(frame(BINARY, Buffer.alloc(1_049_576)))

@@ -10,7 +10,7 @@ import type { IncomingMessage } from 'node:http'
 import type net from 'node:net'
 import WebSocket from 'ws'
 import { ConnectionError, ProtocolError, textOf } from '../core/errors.ts'
-import type { WebSocketOptions, WebSocketRequest, WebSocketResponse } from './dial-options.ts'
+import type { SocketOptions, WebSocketOptions, WebSocketRequest, WebSocketResponse } from './dial-options.ts'
 import { handshakeError } from './handshake-error.ts'
 import { brokenBy, explained } from './stream-errors.ts'
 import type { Transport, TransportReceiver } from './transport.ts'
@@ -50,13 +50,18 @@ export async function openWebSocket(
   {
     validate,
     maximumPacketSize,
-  }: Pick<WebSocketOptions, 'validate'> & { readonly maximumPacketSize: number },
+    noDelay,
+  }: Pick<WebSocketOptions, 'validate'> &
+    Pick<SocketOptions, 'noDelay'> & { readonly maximumPacketSize: number },
   signal: AbortSignal,
 ): Promise<Transport> {
   const { url } = request
   try {
-    const longest = maximumPacketSize + BESIDES
+    // `ws` knows 32 bits of it.
+    const longest = Math.min(maximumPacketSize + BESIDES, 0x7fff_ffff)
     const { transport, response } = await unlessAborted(() => handshake(socket, request, longest), signal)
+    // `ws` has set it.
+    if (noDelay === false) socket.setNoDelay(false)
     await unlessAborted(async () => validate?.(response), signal).catch((error: unknown) => {
       throw handshakeError(url, `websocket.validate refused it: ${textOf(error)}`, error)
     })

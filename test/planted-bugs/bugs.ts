@@ -420,8 +420,8 @@ const FOUND_BY_READING: readonly PlantedBug[] = [
     name: 'DISCONNECT behind what the network does not take',
     why: 'it never leaves: the server publishes the will of a client that was disconnected in order (rule 6)',
     file: 'src/client/leaving.ts',
-    text: 'if (isBusy && !this.#isLast) {',
-    replacement: 'if (isBusy && this.#isLast) {',
+    text: 'if (isBusy && !this.isLast) {',
+    replacement: 'if (isBusy && this.isLast) {',
     tests: [test('client/client-disconnecting')],
   },
   {

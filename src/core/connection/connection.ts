@@ -172,6 +172,7 @@ export class Connection {
     if (this.#state === 'closed' || this.#resumed) return
     this.#now = now
     this.#resumed = true
+    this.session.doubtful = false
     this.publishing = this.#publishing
     this.publishing?.resume(now)
   }
@@ -381,8 +382,9 @@ export class Connection {
     const { connect, onUnknownSession } = this.#options
     const { sessionPresent, reasonCode } = connack
     const { established } = this.session
-    this.session.asked = false
     const fault = connackFault(connect, connack, established, onUnknownSession, this.#codec.hasProperties)
+    // Where we refuse what the server accepts, it may have begun a session.
+    if (fault === undefined || reasonCode !== 0) this.session.asked = false
     if (fault !== undefined) return this.#fail(fault)
     const adopted = sessionPresent && !established
     const doubtful = sessionPresent && this.session.doubtful
@@ -402,7 +404,6 @@ export class Connection {
     const { session } = this
     session.clientId = settings.clientId
     session.established = true
-    session.doubtful = false
     session.journal?.session(settings.clientId, true, session.writer)
     this.#asking = this.#ask(settings.keepAlive, settings.maximumPacketSize)
     const parts = { ...this.#parts(), settings, connection: session.connect() }
