@@ -20,15 +20,13 @@ export class OnlineWatch {
     if (!this.#isListening) this.#listen()
     const handleFailure = ({ error }: { readonly error?: unknown }): void => {
       if (REFUSALS.some((kind) => error instanceof kind)) this.#cutOff.delete(client)
-      else this.#cutOff.add(client)
+      else if (client.state !== 'stopped') this.#cutOff.add(client)
     }
     client.on('disconnected', handleFailure)
     client.on('connectFailed', handleFailure)
     client.on('state', ({ to }) => {
       if (to === 'connected' || to === 'stopped') this.#cutOff.delete(client)
     })
-    // `disconnected` comes behind `stopped`.
-    client.on('closed', () => void this.#cutOff.delete(client))
   }
 
   #listen(): void {

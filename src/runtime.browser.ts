@@ -114,7 +114,8 @@ class TimerWorker {
       if (!document.hidden) this.#stop()
       else for (const [timer, id] of this.#timers) this.#set(timer, id)
     })
-    // A page in the back/forward cache stands still; a worker could keep it out of there. It is hidden behind this.
+    // A page in the back/forward cache stands still; a worker could keep it out of there.
+    // `visibilitychange` comes behind this event.
     addEventListener('pagehide', () => {
       this.#isLeaving = true
       this.#stop()

@@ -60,11 +60,11 @@ export class Assembly implements EngineClient, PublisherHost {
   // What the publisher asks.
 
   get driver(): Driver | undefined {
-    return this.engine.connected
+    return this.engine.driver
   }
 
-  get stream(): Driver | undefined {
-    return this.engine.driver
+  get connected(): Driver | undefined {
+    return this.engine.connected
   }
 
   get session(): Session {
@@ -106,7 +106,7 @@ export class Assembly implements EngineClient, PublisherHost {
     this.subscriber.handleConnected(driver, event)
   }
 
-  handleGone(driver: Driver, error: MqttError): void {
+  handleLost(driver: Driver, error: MqttError): void {
     this.publisher.handleGone(error)
     this.dispatcher.handleGone(driver)
     this.subscriber.requests.handleGone(error)

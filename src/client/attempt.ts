@@ -25,7 +25,7 @@ export interface AttemptHost {
   prepare(codec: Codec): Promise<ConnectPacket>
   /** Its turn in the budget has come: from now on `connectTimeout` runs. */
   handleDialing(attempt: Attempt): void
-  /** The stream stands: makes and starts the driver, which tells `opened` or `failed` of this attempt. */
+  /** The stream stands: makes and starts the driver, whose events the engine hears. */
   open(transport: Transport, codec: Codec, connect: ConnectPacket): Driver
 }
 

@@ -88,7 +88,7 @@ export class Backoff {
    * The delay in ms before the next attempt, or the next round of all URLs.
    *
    * @param error what ended the last attempt or connection
-   * @param attempt the number of that next attempt, from 1
+   * @param attempt the number of that retry, from 1
    */
   next(error: unknown, attempt: number): number | 'stop' {
     if (this.#decide === false) return 'stop'

@@ -21,6 +21,8 @@ import {
 import type { Runtime } from './runtime.ts'
 
 export interface PublishAllOptions extends DeliveryOptions {
+  /** Aborted, the promise rejects, and no more messages are taken; those that were go on. */
+  readonly signal?: AbortSignal | undefined
   /**
    * Messages of QoS 1 and 2 under way at once; Infinity: as many as the client may have in flight. Default: 2,000, and
    * twice as many, up to that, each time that all of them have waited for 20 ms.

@@ -6,7 +6,7 @@ import type { PublishResult } from './publish-options.ts'
 
 /** Who waits for a delivery. */
 export interface DeliveryOwner {
-  /** It is over; or nobody needs to wait any more, then `error` says why. */
+  /** It is over, or nobody needs to wait any more. @param error why it failed; undefined: it did not */
   settle(delivery: Delivery, error: unknown): void
 }
 

@@ -81,6 +81,34 @@ describe.each(VERSIONS)('a listener in %s', (version) => {
     },
   )
 
+  it('to publishFailed that ends the client once more: disconnected and closed are told once', async () => {
+    const world = makeWorld(version)
+    const client = await world.connected({ store: memoryStore() })
+    const told = record(client, 'disconnected', 'closed')
+    world.broker.faults.onSend('puback').withhold()
+    const publishing = outcomeOf(client.publish('a', 'x', { qos: 1 }))
+    await world.settle()
+    client.on('publishFailed', () => client.destroy())
+    void client.disconnect({ drain: 60_000 })
+    client.destroy()
+    await world.advance(5_000)
+    expect(publishing.state).toBe('rejected')
+    expect(told.map(({ name }) => name)).toEqual(['disconnected', 'closed'])
+  })
+
+  it('to publishFailed that connects a client which was never connected: closed is not told of it', async () => {
+    const world = makeWorld(version)
+    const client = world.client({ store: memoryStore() })
+    const closed = collect(client, 'closed')
+    const publishing = outcomeOf(client.publish('a', 'x', { qos: 1 }))
+    client.on('publishFailed', () => void client.connect())
+    void client.disconnect()
+    await world.advance(5_000)
+    expect(publishing.state).toBe('rejected')
+    expect(client.state).toBe('connected')
+    expect(closed).toEqual([])
+  })
+
   it('to packet that destroys at a message of QoS 2: it comes again', async () => {
     const world = makeWorld(version)
     const client = await world.connectedDurable()

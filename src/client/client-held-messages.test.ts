@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import { collect, gate, outcomeOf, texts, useWorlds, VERSIONS } from '../../test/support/client-world.ts'
 import { memoryStore } from '../store/memory.ts'
+import type { Message } from './message.ts'
 
 const makeWorld = useWorlds()
 type World = ReturnType<typeof makeWorld>
@@ -29,6 +30,28 @@ describe.each(VERSIONS)('messages that wait in %s', (version) => {
     void stream.next()
     await world.settle()
     expect(seen).toEqual(['y'])
+  })
+
+  it('those that are held do not overtake those that nobody wanted', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({ maxPending: 2, keepAlive: 0 })
+    await client.subscribe('a', { qos: 1 })
+    await client.disconnect()
+    for (const text of numbers(6)) say(world, 'a', text)
+    world.broker.faults.onSend('suback').delay(10_000)
+    const connecting = client.connect()
+    const asked = outcomeOf(client.subscribe('b', () => {}))
+    await connecting
+    await world.settle()
+    const seen: string[] = []
+    const handler = (message: Message): void => {
+      seen.push(message.text())
+      message.ack()
+    }
+    client.route('a', handler, { ack: 'manual' })
+    await world.advance(10_000)
+    expect(asked.state).toBe('resolved')
+    expect(seen).toEqual(numbers(6))
   })
 
   it('those of a resumed session that nobody wants yet count in maxPending', async () => {

@@ -189,6 +189,46 @@ describe.each(VERSIONS)('resubscribe in %s', (version) => {
     expect(world.taken()).not.toContain('subscribe')
   })
 
+  it('a renewal whose answer comes late, or is ours, is not made again', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({
+      operationTimeout: 1_000,
+      reconnect: { min: 1_000, jitter: false },
+    })
+    const errors = collect(client, 'error')
+    await client.subscribe('a', { qos: 1 }, () => {})
+    world.broker.faults.onSend('suback', { times: 1 }).delay(2_000)
+    world.broker.cutAll()
+    world.broker.sessions.clear()
+    await world.advance(8_000)
+    expect(errors).toHaveLength(1)
+    world.taken()
+    world.broker.cutAll()
+    await world.advance(4_000)
+    expect(world.taken()).toEqual(['connect'])
+  })
+
+  it('a filter that the server has lost is asked for by the next call', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({
+      operationTimeout: 1_000,
+      reconnect: { min: 1_000, jitter: false },
+    })
+    collect(client, 'error')
+    const options = { qos: 1, ...(version === '5' && { retainHandling: 2 as const }) } as const
+    await client.subscribe('a', options, () => {})
+    world.broker.faults.onReceive('subscribe', { times: 1 }).withhold()
+    world.broker.cutAll()
+    world.broker.sessions.clear()
+    await world.advance(4_000)
+    world.taken()
+    const { seen, handler } = texts()
+    await client.subscribe('a', options, handler)
+    say(world, 'a', 'x', 1)
+    await world.settle()
+    expect(seen).toEqual(['x'])
+  })
+
   it.each(['state', 'connected'] as const)(
     'the loss of a session that a listener of %s answers by disconnect() is not forgotten',
     async (event) => {

@@ -458,4 +458,33 @@ describe.each(VERSIONS)('what the store has at once in %s', (version) => {
     const records = await store.open()
     expect([...restoreSession(records, 0).deliveries()]).toHaveLength(4)
   })
+
+  it('of a message that gets its id while the network takes what was written before', async () => {
+    const world = makeWorld(version)
+    const client = await world.connectedDurable({ store: memoryStore(), keepAlive: 0 })
+    world.link.stop()
+    client.send('a', new Uint8Array(300_000))
+    await world.settle()
+    const publishing = outcomeOf(client.publish('b', 'x', { qos: 1 }))
+    await world.settle()
+    world.link.go()
+    await world.settle()
+    expect(publishing.state).toBe('resolved')
+  })
+
+  it('of messages that wait over a first connect() that fails: each has a key of its own', async () => {
+    const world = makeWorld(version)
+    const store = memoryStore()
+    const client = world.client({ store })
+    world.broker.faults.onSend('puback').withhold()
+    world.link.dialing = 'refused'
+    void client.publish('a', 'one', { qos: 1 })
+    await expect(client.connect()).rejects.toMatchObject({ code: 'connect-failed' })
+    world.link.dialing = 'answered'
+    await client.connect()
+    void client.publish('a', 'two', { qos: 1 })
+    await world.settle()
+    await store.close()
+    expect([...restoreSession(await store.open(), 0).deliveries()]).toHaveLength(2)
+  })
 })

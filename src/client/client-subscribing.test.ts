@@ -553,6 +553,15 @@ describe.each(VERSIONS)('filters in %s (rule 27)', (version) => {
     expect(world.taken()).toContain('subscribe')
   })
 
+  it('options that are null, and those of one filter, are looked at without a handler, too', async () => {
+    const client = await makeWorld(version).connected()
+    await expect(client.subscribe('a', null as never)).rejects.toBeInstanceOf(UsageError)
+    await expect(client.subscribe({ a: { ack: 'manual' } })).rejects.toMatchObject({
+      code: 'invalid-option',
+      field: 'ack',
+    })
+  })
+
   it.each([{ ack: 'manual' }, { concurrency: 2 }, { payload: 'borrowed' }] as const)(
     'options of a handler are not taken without one: %o',
     async (options) => {

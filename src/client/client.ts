@@ -227,9 +227,9 @@ export class Client {
     const called = isHandler ? options : handler
     const given = isHandler ? undefined : options
     if (called !== undefined) checkFunction('handler', called)
-    else checkNoHandling(given)
     const { version5 } = this.#parts.options
     const call = checkSubscribeOptions(given, version5)
+    if (called === undefined) checkNoHandling(filter, given)
     return this.#parts.subscriber.subscribe(checkFilters(filter, call, version5), call, called)
   }
 
@@ -367,7 +367,7 @@ export class Client {
     return this
   }
 
-  /** The client does not keep the process alive. */
+  /** The client does not keep the process alive; an attempt to connect that is under way does. */
   unref(): this {
     this.#parts.engine.setKeepsAlive(false)
     return this

@@ -11,8 +11,8 @@
 import { MqttError, textOf } from '../core/errors.ts'
 import { Fifo } from '../core/fifo.ts'
 import type { IncomingMessage } from '../core/packets/publish.ts'
-import type { Session } from '../core/session/session.ts'
 import { Alarm, type AlarmOwner, type Alarms } from './alarms.ts'
+import type { DispatcherHost } from './dispatcher-host.ts'
 import type { Driver } from './driver.ts'
 import { type Events, isThenable } from './events.ts'
 import { Handling, type HandlingOwner, type Route, type Unrecorded, weightOf } from './handling.ts'
@@ -21,20 +21,8 @@ import { deadlockError, Patience } from './patience.ts'
 import type { Statistics } from './statistics.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
-/** "Implementation specific error": a handler failed, or a message was left in the buffer of a stream. */
+/** "Implementation specific error": a handler failed. */
 export const HANDLER_FAILED = 0x83
-
-/** What the dispatcher asks and tells. */
-export interface DispatcherHost {
-  /** The session as it is now; messages of QoS 2 belong to it, not to the connection that they came by. */
-  readonly session: Session
-  /** Records may be waiting. */
-  handleRecords(): void
-  /** Set while the client is being closed, too. */
-  readonly closedError: MqttError | undefined
-  /** A handler failed, and the client is to end. */
-  destroy(error: MqttError): void
-}
 
 export class Dispatcher implements HandlingOwner, AlarmOwner {
   readonly #subscriptions: Subscriptions
@@ -112,10 +100,14 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     if (this.#unmatched.length === 0) return
     const unmatched = this.#unmatched
     this.#unmatched = []
+    // Those that are held came later.
+    const isDraining = this.#draining
+    this.#draining = true
     for (const { message, driver } of unmatched) {
       if (driver === this.#driver) this.#dispatch(message, driver)
       else this.#giveBack(message)
     }
+    this.#draining = isDraining
     this.#drain()
     this.#driver?.touched()
   }
@@ -165,7 +157,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     if (route.running < route.highWaterMark) this.#patience?.handleRead(route)
     handling.finish(route, reasonCode)
     this.#next(route)
-    this.#drain()
+    if (handling.routes.size > 0) this.#drain()
   }
 
   /** The message stays unacknowledged: the connection ends, and the server sends it again. */
@@ -174,8 +166,10 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     route.running -= 1
     this.#pending?.delete(handling)
     this.#next(route)
-    // A later connection may have waited for it.
-    if (handling.driver !== this.#driver) this.#drain()
+    // A later connection may have waited for it, or the end of this one.
+    const goesOn = this.#options.onHandlerError === 'acknowledge'
+    if (handling.driver !== this.#driver || goesOn) this.#drain()
+    this.#driver?.touched()
   }
 
   cancel(): void {

@@ -26,7 +26,7 @@ export interface DriverOwner {
   handleRecords(): void
   /** The network has taken output. */
   handleFlushed(driver: Driver): void
-  /** The stream is over, after the `closed` event. */
+  /** The stream is over. Behind the `closed` event; while events are held back, before it and once more behind it. */
   handleGone(driver: Driver): void
 }
 
@@ -60,9 +60,9 @@ export class Driver implements TransportReceiver, AlarmOwner {
   #isEnding = false
   #destroyAt = Infinity
 
-  /** Bytes that the network has: their memory is free again. */
+  /** Bytes that the network has let go, as it last told: their memory is free again. */
   written = 0
-  /** Up to here somebody waits for that: memory of the user's is among them. */
+  /** Somebody waits until `written` has come this far: a payload that was lent is among those bytes. Set by the publisher. */
   lentUpTo = 0
 
   constructor(
@@ -167,7 +167,7 @@ export class Driver implements TransportReceiver, AlarmOwner {
       this.#held = false
       this.#now = this.#runtime.now()
       this.#pump()
-      // It was told before all events were.
+      // `handleGone` came while events were held back: once more behind them.
       if (this.#ended) this.#owner.handleGone(this)
     })
   }
@@ -213,7 +213,7 @@ export class Driver implements TransportReceiver, AlarmOwner {
     this.#pump()
   }
 
-  /** Events, records, output, deadline: in this order, until nothing is left to do. */
+  /** Events, records, output, deadline: in this order, once; what comes of it later is told by `touched` or the deadline. */
   #pump(): void {
     if (this.#pumping) return
     this.#pumping = true
@@ -252,6 +252,8 @@ export class Driver implements TransportReceiver, AlarmOwner {
       this.#saturated = !this.#transport.write(chunk)
       if (this.#transport.written !== undefined) connection.handleWritten(this.#transport.written)
     }
+    // What left has made room, and ids were given to more: their records do not wait for another turn.
+    if (!onlyFull) this.#owner.handleRecords()
     this.#owner.handleFlushed(this)
   }
 
@@ -264,7 +266,7 @@ export class Driver implements TransportReceiver, AlarmOwner {
       this.#alarm.cancel()
       this.#alarm.set(this.#destroyAt)
     }
-    // In order, DISCONNECT has to leave. Else what is lost is lost: its callers have been told.
+    // After an orderly end DISCONNECT has to leave first. After an error what has not left is lost: its callers know.
     if (this.#isEnding || (this.#closed?.error === undefined && this.connection.output.pending > 0)) return
     this.#isEnding = true
     // Nor may memory leave that is its owner's again, or will be when its message is given up.

@@ -11,7 +11,8 @@ export interface EngineClient {
   handleEvent(event: Exclude<OtherEvent, Closed | Connected>, driver: Driver): void
   /** Asks the server for what must precede publishes, then lets those go. */
   handleConnected(event: Connected, driver: Driver): void
-  handleGone(driver: Driver, error: MqttError): void
+  /** The connection that stood is over, or was given up; another may follow. */
+  handleLost(driver: Driver, error: MqttError): void
   handleTurn(): void
   handleFlushed(driver: Driver): void
   handleStored(upTo: number): void

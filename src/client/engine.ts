@@ -137,15 +137,15 @@ export class Engine implements OpenerHost, KeeperHost {
     if (this.#leaving !== undefined) return this.#leaving.ended.promise
     if (this.#isStopped()) {
       const isFirst = this.closedError === undefined
-      this.closedError ??= disconnected()
-      return this.#settle(this.closedError).then(() => {
-        if (isFirst) this.#events.emit('closed', { error: undefined })
+      const closed = (this.closedError ??= disconnected())
+      return this.#settle(closed).then(() => {
+        if (isFirst && this.closedError === closed) this.#events.emit('closed', { error: undefined })
       })
     }
     const leaving = new Leaving(packet, this.#client)
     this.#leaving = leaving
     this.closedError = disconnected()
-    this.#wasConnected = this.state === 'connected'
+    this.#wasConnected ||= this.state === 'connected'
     this.#move('disconnecting')
     this.#attempt?.abort(this.closedError)
     if (this.driver === undefined) this.#finish()
@@ -264,7 +264,7 @@ export class Engine implements OpenerHost, KeeperHost {
     this.opener.begin()
     this.backoff.reset()
     this.attempts = 0
-    this.#everConnected = false
+    this.#everConnected = this.#wasConnected = false
     this.#keeper.begin()
     this.#startAttempt()
   }
@@ -313,6 +313,7 @@ export class Engine implements OpenerHost, KeeperHost {
     this.#appointment.clear()
     if (this.#leaving !== undefined) return
     const retry = this.#everConnected || (this.options.retryInitialConnect && !(error instanceof UsageError))
+    // Retries are counted: the user's own attempt is none, the first behind a connection is one.
     const next = this.#everConnected ? this.attempts + 1 : this.attempts
     const ends = this.#ends
     const asked = retry ? this.backoff.next(error, next) : 'stop'
@@ -330,10 +331,9 @@ export class Engine implements OpenerHost, KeeperHost {
   #handleClosed(event: Closed, driver: Driver): void {
     const { error, packet } = event
     const ends = this.#ends
-    this.#keeper.session = driver.connection.session
     this.driver = this.connected = undefined
     const cause = error ?? this.closedError ?? disconnected()
-    this.#client.handleGone(driver, cause)
+    this.#client.handleLost(driver, cause)
     if (ends !== this.#ends || this.#leaving !== undefined) return
     this.attempts = 0
     if (driver.now - this.#connectedAt >= this.backoff.resetAfter) this.backoff.reset()
@@ -409,8 +409,6 @@ export class Engine implements OpenerHost, KeeperHost {
     const attempt = this.#attempt
     const leaving = this.#leaving
     const ends = this.#ends
-    const wasConnected = this.#wasConnected
-    this.#wasConnected = false
     this.closedError = closed
     this.driver = this.connected = undefined
     this.#attempt = undefined
@@ -418,13 +416,15 @@ export class Engine implements OpenerHost, KeeperHost {
     this.#appointment.clear()
     attempt?.abort(closed)
     driver?.destroy()
-    if (driver !== undefined) this.#client.handleGone(driver, closed)
+    if (driver !== undefined) this.#client.handleLost(driver, closed)
     if (ends !== this.#ends) return leaving?.ended.resolve()
     void this.#settle(closed)
     // A listener that was told of a message has begun anew.
     if (this.closedError !== closed) return leaving?.ended.resolve()
     this.#rejectConnecting(closed)
     this.#move('stopped')
+    const wasConnected = this.#wasConnected
+    this.#wasConnected = false
     if (wasConnected) this.#tellDisconnected(closed)
     this.#events.emit('closed', { error: cause })
     leaving?.ended.resolve()

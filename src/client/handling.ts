@@ -1,8 +1,8 @@
 /**
  * One message on its way through the handlers that want it.
  *
- * It counts who is needed for the acknowledgement; the last one that is done gives it. Only messages that meet
- * more than one simple, synchronous handler need one.
+ * It counts who is needed for the acknowledgement; the last one that is done gives it. A message for one handler that is no
+ * stream, does not acknowledge by hand and returns no promise needs none, unless somebody listens to `message`.
  */
 
 import { propertiesLength } from '../core/packets/properties.ts'
@@ -39,7 +39,7 @@ export interface Route {
   running: number
   /** Messages that wait for their turn. */
   waiting: Handling[]
-  /** Those are being called. */
+  /** `Dispatcher` is calling them. */
   advancing: boolean
   /** False once it was removed: it is not called any more. */
   active: boolean

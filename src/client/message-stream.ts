@@ -14,7 +14,7 @@ import type { Subscription } from './requests.ts'
 export interface MessageStream extends AsyncIterableIterator<Message, undefined, undefined> {
   /** Subscribes at once, without waiting for the first `next()`, and tells the outcome. */
   readonly ready: Promise<Subscription>
-  /** Unsubscribes and ends the iteration. Resolves after UNSUBACK, or at once when not connected. */
+  /** Unsubscribes and ends the iteration. Resolves after UNSUBACK, be it a connection later; at once when not connected. */
   return(): Promise<IteratorResult<Message, undefined>>
   [Symbol.asyncDispose](): Promise<void>
 }

@@ -6,7 +6,7 @@ import type { Properties, QoS } from '../core/packets/types.ts'
 export interface Message {
   readonly topic: string
   /** Yours to keep; with `payload: 'borrowed'` valid until the handler returns. */
-  readonly payload: Uint8Array
+  readonly payload: Uint8Array<ArrayBuffer>
   readonly qos: QoS
   /** It was retained by the server, or `retainAsPublished` is on. */
   readonly retain: boolean
@@ -18,7 +18,7 @@ export interface Message {
   readonly properties: Properties | undefined
   /** The payload as UTF-8 text; ill-formed bytes become U+FFFD. */
   text(): string
-  /** The payload parsed as JSON. @throws SyntaxError when it is none */
+  /** The payload parsed as JSON; that it is a `T` is not checked. @throws SyntaxError when it is none */
   json<T = unknown>(): T
   /**
    * Acknowledges a message of a subscription with `ack: 'manual'`; harmless otherwise, and when repeated.

@@ -1,7 +1,8 @@
 /**
  * The bounded queue of messages that wait without a packet id: offline, or behind the server's Receive Maximum.
  *
- * The messages themselves stand in the session's queue; here are its limits and what happens when they are reached.
+ * The messages themselves stand in the session's queue; here are its limits, what happens when they are reached, and who
+ * waits for room in it.
  */
 
 import { ConnectionError } from '../core/errors.ts'

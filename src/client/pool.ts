@@ -71,13 +71,13 @@ export class ClientPool {
   /**
    * Disconnects all clients. Nothing can be made from the pool afterwards.
    *
-   * @throws UsageError; a client that cannot take the options, as in 3.1.1 a reason code, is disconnected without
+   * @throws UsageError; a client that cannot take all options, as in 3.1.1 a reason code, is disconnected with `drain` alone
    */
   async close(options?: DisconnectOptions): Promise<void> {
     this.#closed = true
     const ends = [...this.#clients].map((client) =>
       client.disconnect(options).catch(async (error: unknown) => {
-        await client.disconnect()
+        await client.disconnect({ drain: options?.drain }).catch(() => client.disconnect())
         throw error
       }),
     )

@@ -30,7 +30,7 @@ import { checkExpiry } from './connect-options.ts'
 export interface PublishProperties {
   /** 1: the payload is UTF-8. Default 0. */
   readonly payloadFormatIndicator?: 0 | 1 | undefined
-  /** Seconds after which the message is not delivered any more. Default: never. */
+  /** Seconds after which the message is not delivered any more; looked at when it would be sent. Default: never. */
   readonly messageExpiryInterval?: number | undefined
   /** With `topicAliases: 'manual'`: stands for the topic, 1 to 65,535. */
   readonly topicAlias?: number | undefined
@@ -48,7 +48,10 @@ export interface DeliveryOptions {
   readonly qos?: QoS | undefined
   /** Whether the server keeps the message for later subscribers, 3.3.1.3. Default false. */
   readonly retain?: boolean | undefined
-  /** `'stored'`: at QoS 1 and 2, the promise resolves when the store has the message. Default `'acknowledged'`. */
+  /**
+   * `'stored'`: at QoS 1 and 2, the promise resolves when the store has the message; a later process sends it only when the
+   * session is kept (`cleanSession: false`, `cleanStart: false`). Default `'acknowledged'`.
+   */
   readonly until?: 'acknowledged' | 'stored' | undefined
   /** Aborted, the promise rejects: a message that was not sent is withdrawn, one that was goes on (rule 17). */
   readonly signal?: AbortSignal | undefined

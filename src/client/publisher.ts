@@ -40,10 +40,10 @@ import type { Statistics } from './statistics.ts'
 
 /** What the publisher needs to know of its client. */
 export interface PublisherHost {
-  /** The driver of the connection that stands. */
+  /** The driver of the connection that stands, also while it is being closed. */
   readonly driver: Driver | undefined
-  /** The same, also while it is being closed. */
-  readonly stream: Driver | undefined
+  /** The same while messages are taken. */
+  readonly connected: Driver | undefined
   readonly session: Session
   /** Why nothing is taken any more: the client was closed. */
   readonly closedError: MqttError | undefined
@@ -100,14 +100,14 @@ export class Publisher {
 
   /** QoS 0 without a promise. False: the network takes less than is written, wait for `drained()`. */
   send(topic: string, payload: Payload, options?: SendOptions): boolean {
-    const { driver } = this.#host
+    const { connected: driver } = this.#host
     if (options === undefined && this.#sendPlain(driver, topic, payload)) return !driver.saturated
     return this.#sendSlowly(topic, payload, options)
   }
 
   /** Resolves when the network has taken what was written. */
   drained(): Promise<void> {
-    const { driver, runtime } = this.#host
+    const { connected: driver, runtime } = this.#host
     // Not at once: a loop of `send` and this would keep the program from connecting again.
     if (driver === undefined) return new Promise((resolve) => void runtime.setTimer(resolve, 0))
     return driver.saturated ? new Promise((resolve) => this.#draining.push(resolve)) : Promise.resolve()
@@ -127,7 +127,7 @@ export class Publisher {
     owner: DeliveryOwner,
     place: number,
   ): Delivery | 'written' | undefined {
-    const { driver } = this.#host
+    const { connected: driver } = this.#host
     if (options.qos || (driver === undefined && this.#options.queue.qos0))
       return this.#deliver(topic, payload, options, owner, false, true, place)
     // It takes no room in the queue.
@@ -139,14 +139,14 @@ export class Publisher {
 
   /** The promise of all QoS 0 publishes written so far. @param topic for `publishFailed` */
   handedOver(topic?: string): Promise<PublishResult> {
-    const { driver } = this.#host
+    const { connected: driver } = this.#host
     if (driver === undefined) return Promise.reject(notConnectedError(NOT_QUEUED))
-    return this.#handedOver.promise(driver.connection.output.written, topic)
+    return this.#handedOver.promise(driver.connection.output.encoded, topic)
   }
 
   /** Whether one more message can be taken without waiting; a closed client turns it away at once. */
   get hasRoom(): boolean {
-    const { driver, session, closedError } = this.#host
+    const { connected: driver, session, closedError } = this.#host
     return closedError !== undefined || !(driver?.saturated || this.#outbox.mustWait(session, 0))
   }
 
@@ -155,7 +155,7 @@ export class Publisher {
   /** A delivery is over. */
   handleSettled(delivery: Delivery): void {
     const { owner, error } = delivery
-    if (owner !== undefined) this.#reject(delivery, error)
+    if (owner !== undefined) this.#tell(delivery, error)
     else if (this.#events.has('deliverySettled') && delivery.qos > 0)
       this.#events.emit('deliverySettled', { delivery: this.#host.describe(delivery), error })
     if (this.#outbox.waiting > 0 && this.#host.closedError === undefined)
@@ -176,7 +176,7 @@ export class Publisher {
 
   /** The caller has waited too long; the exchange goes on. */
   handleOverdue(delivery: Delivery): void {
-    this.#reject(
+    this.#tell(
       delivery,
       new ConnectionError(
         'operation-timeout',
@@ -226,16 +226,16 @@ export class Publisher {
   handleClosed(error: MqttError, ofSession: MqttError, stored: Promise<void> | undefined): void {
     const deliveries = [...this.#host.session.deliveries()]
     const tell = (): void => {
-      for (const delivery of deliveries) this.#reject(delivery, ofSession)
+      for (const delivery of deliveries) this.#tell(delivery, ofSession)
       this.#untilStored.filter(({ owner }) => owner !== undefined)
     }
-    for (const delivery of this.#outbox.drain()) this.#reject(delivery, error)
+    for (const delivery of this.#outbox.drain()) this.#tell(delivery, error)
     if (stored === undefined) tell()
     else void stored.then(tell)
   }
 
   #publishQos0(topic: string, payload: Payload, options: PublishOptions): Promise<PublishResult> {
-    const { driver } = this.#host
+    const { connected: driver } = this.#host
     if (options === NO_OPTIONS && this.#sendPlain(driver, topic, payload)) return this.handedOver(topic)
     if (driver === undefined && this.#options.queue.qos0)
       return this.#publishDelivery(topic, payload, options)
@@ -274,7 +274,7 @@ export class Publisher {
     const payloadSize = typeof bytes === 'string' ? utf8Length(bytes) : bytes.length
     const { retain = false, signal } = options
     signal?.throwIfAborted()
-    const { driver, closedError } = this.#host
+    const { connected: driver, closedError } = this.#host
     if (driver === undefined) throw closedError ?? notConnectedError(NOT_QUEUED)
     if (this.#isPiledUp(driver)) throw this.#outbox.fullError(topic, false)
     const message = { name, payload: bytes, payloadSize, qos: 0, retain, properties, lent } as const
@@ -284,19 +284,19 @@ export class Publisher {
 
   /** Resolves when the network has let go of all that was written so far, or the connection is gone. */
   #untilWritten(topic?: string): Promise<PublishResult> {
-    const { stream } = this.#host
-    if (stream === undefined) return this.handedOver(topic)
-    const { written } = stream.connection.output
-    if (stream.written >= written) return Promise.resolve(HANDED_OVER)
-    stream.lentUpTo = written
-    return this.#written.promise(written, topic)
+    const { driver } = this.#host
+    if (driver === undefined) return this.handedOver(topic)
+    const { encoded } = driver.connection.output
+    if (driver.written >= encoded) return Promise.resolve(HANDED_OVER)
+    driver.lentUpTo = encoded
+    return this.#written.promise(encoded, topic)
   }
 
   #sendSlowly(topic: string, payload: Payload, options: SendOptions | undefined): boolean {
     this.#names.encode(topic)
     payloadBytes(payload)
     if (options !== undefined) checkSendOptions(options, this.#options.version5)
-    const { driver } = this.#host
+    const { connected: driver } = this.#host
     if (driver === undefined || this.#isPiledUp(driver)) {
       this.#statistics.messagesDropped += 1
       return false
@@ -330,8 +330,7 @@ export class Publisher {
   }
 
   /**
-   * Takes a message of QoS 1 or 2: sends it at once when nothing holds it up, else queues it.
-   *
+   * Takes a message: sends it at once when nothing holds it up, else queues it.
    * @param mayWait a message for which there is no room is left where it is: undefined
    * @throws UsageError, ConnectionError, ClosedError, the signal's reason
    */
@@ -355,7 +354,7 @@ export class Publisher {
       publishLength(name.bytes.length, qos, publishPropertiesSize(properties, version5 !== 'no'), payloadSize)
     signal?.throwIfAborted()
     // Not before: what is read above may be a user's code.
-    const { driver, session, closedError } = this.#host
+    const { connected: driver, session, closedError } = this.#host
     const publishing = this.#outbox.waiting === 0 ? driver?.connection.publishing : undefined
     if (driver !== undefined && publishing !== undefined && qos !== 0 && !lent) {
       const sent = publishing.sendAtOnce(
@@ -412,7 +411,7 @@ export class Publisher {
   }
 
   #admit(delivery: Delivery, now: number): void {
-    const { driver } = this.#host
+    const { connected: driver } = this.#host
     if (driver === undefined) this.#host.session.queue(delivery)
     else {
       driver.connection.publish(delivery, now)
@@ -430,15 +429,16 @@ export class Publisher {
 
   /** The caller lost interest: unsent the message is forgotten, sent it goes on, rule 17. */
   #abort(delivery: Delivery, reason: unknown): void {
-    const { driver, session } = this.#host
+    const { connected: driver, session } = this.#host
     if (!this.#outbox.withdraw(delivery)) (driver?.connection ?? session).abandon(delivery)
-    this.#reject(delivery, reason)
+    this.#tell(delivery, reason)
     this.#outbox.handleRoom(session)
     this.#host.handleRecords()
     driver?.touched()
   }
 
-  #reject(delivery: Delivery, error: unknown): void {
+  /** Whoever waits, once. @param error undefined: it went well */
+  #tell(delivery: Delivery, error: unknown): void {
     const owner = delivery.owner as DeliveryOwner | undefined
     delivery.owner = undefined
     owner?.settle(delivery, error)

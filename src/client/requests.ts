@@ -32,7 +32,7 @@ export interface UnsubscribeResult {
   readonly results: readonly { readonly filter: string; readonly reasonCode: number }[]
 }
 
-/** Filters that were granted, and the handler behind them. */
+/** The filters that were asked for, and the handler behind them; `results` says which were granted. */
 export interface Subscription {
   readonly filters: readonly string[]
   readonly results: readonly SubscribeResult[]
@@ -126,6 +126,11 @@ export class Requests {
   /** Filters that a SUBSCRIBE which has not been answered asks for. */
   get subscribing(): ReadonlySet<string> {
     return new Set(this.#queue.filter(({ kind }) => kind === 'subscribe').flatMap(({ filters }) => filters))
+  }
+
+  /** Whether such a SUBSCRIBE names the filter. */
+  asksFor(filter: string): boolean {
+    return this.#queue.some(({ kind, filters }) => kind === 'subscribe' && filters.includes(filter))
   }
 
   add(request: Request): void {

@@ -140,6 +140,7 @@ export class SessionKeeper {
     const isOurs = restored.writer !== 0 && restored.writer === previous.writer
     if (this.isKept && !isOurs) {
       this.session = restored
+      // Handlers of the session before may still run: their numbers are not given again.
       restored.pubrecs.arrived += previous.pubrecs.arrived
       this.#carryOver(previous)
     }

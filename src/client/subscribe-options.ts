@@ -32,7 +32,10 @@ export type AckMode = 'handled' | 'received' | 'manual'
 
 /** How a handler gets its messages. */
 export interface RouteOptions {
-  /** Default `'handled'`. */
+  /**
+   * Default `'handled'`. With `'manual'` a handler that throws, or whose promise rejects, has acknowledged by that, unless
+   * `onHandlerError` says otherwise; nothing ends the wait for an `ack()` that does not come.
+   */
   readonly ack?: AckMode | undefined
   /** `'borrowed'`: payloads are not copied and valid until the handler returns. Default `'kept'`; of iterables always. */
   readonly payload?: 'kept' | 'borrowed' | undefined
@@ -149,10 +152,13 @@ export function checkSubscribeOptions(
  *
  * @throws UsageError
  */
-export function checkNoHandling(options: SubscribeOptions = {}): void {
-  for (const name of ['ack', 'payload', 'concurrency'] as const)
-    if (options[name] !== undefined)
-      throw invalid(name, 'it where the handler is given (route)', options[name])
+export function checkNoHandling(filter: FilterInput, options: SubscribeOptions = {}): void {
+  const single = isObject(filter) && !Array.isArray(filter) ? Object.values(filter as object) : []
+  for (const given of [options, ...(single as readonly FilterOptions[])]) {
+    for (const name of ['ack', 'payload', 'concurrency'] as const)
+      if (given?.[name] !== undefined)
+        throw invalid(name, 'it where the handler is given (route)', given[name])
+  }
 }
 
 /** @throws UsageError */

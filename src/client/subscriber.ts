@@ -31,7 +31,7 @@ import {
   type ResolvedFilter,
   type ResolvedRoute,
 } from './subscribe-options.ts'
-import type { Subscriptions } from './subscriptions.ts'
+import { appliedToAll, type Subscriptions } from './subscriptions.ts'
 
 export interface SubscriberHost {
   readonly closedError: MqttError | undefined
@@ -209,7 +209,7 @@ export class Subscriber {
     this.requests.handleConnected(driver)
   }
 
-  /** The server has no subscriptions any more. */
+  /** The server has, or may have, no subscriptions any more. */
   handleSessionLost(): void {
     for (const subscribed of this.#subscriptions.filters.values()) subscribed.owed = true
   }
@@ -217,7 +217,7 @@ export class Subscriber {
   handleOperation(operation: Operation): void {
     const abandoned = this.requests.handleOperation(operation)
     // Without an answer nothing is known: the request is made again, or has failed and lets its filters go.
-    if (operation.kind === 'subscribe' && operation.error === undefined) {
+    if (operation.kind === 'subscribe' && operation.reasonCodes.length > 0) {
       operation.subscriptions.forEach(({ filter }, index) => {
         this.#handleAnswer(filter, operation.reasonCodes[index] ?? 0x80)
       })
@@ -248,7 +248,7 @@ export class Subscriber {
     signal?.throwIfAborted()
   }
 
-  /** [rule 28] */
+  /** Filters that exist keep the options that the server applies to all their handlers, rule 28. */
   #checkSame(request: SubscriptionRequest, properties: Properties | undefined): void {
     const { filter } = request
     const known = this.#subscriptions.filters.get(filter)
@@ -293,7 +293,7 @@ export class Subscriber {
     const requests: SubscriptionRequest[] = []
     for (const { request } of wanted) {
       const known = this.#subscriptions.filters.get(request.filter)
-      const isGranted = known?.granted === true && request.qos <= known.request.qos
+      const isGranted = known?.granted === true && !known.owed && request.qos <= known.request.qos
       if (isGranted && request.retainHandling === 2 && properties?.userProperties === undefined) continue
       const asked = { ...request, qos: Math.max(known?.request.qos ?? 0, request.qos) as QoS }
       requests.push(asked)
@@ -358,7 +358,7 @@ export class Subscriber {
     subscribed.owed = false
     if (code < 0x80) subscribed.granted = true
     // Another call may ask for it, too.
-    else if (!subscribed.granted && !this.requests.subscribing.has(filter)) this.#subscriptions.forget(filter)
+    else if (!subscribed.granted && !this.requests.asksFor(filter)) this.#subscriptions.forget(filter)
   }
 
   /**
@@ -401,24 +401,19 @@ export class Subscriber {
       this.requests.addFirst(request)
       request.answered
         .then((answers) => {
+          // Ours, too.
+          for (const [filter, { reasonCode }] of answers) this.#handleAnswer(filter, reasonCode)
           const refused = [...answers].filter(([, { reasonCode }]) => reasonCode >= 0x80)
           const refusal = allRefused('subscribe', new Map(refused))
           if (refusal !== undefined) throw refusal
         })
         .catch((error: MqttError) => {
+          if (error instanceof UsageError)
+            for (const filter of request.filters) this.#handleAnswer(filter, 0x80)
           if (this.#host.closedError === undefined) this.#events.emit('error', { error })
         })
     }
   }
-}
-
-/** The options of one filter that the server applies to all its handlers, rule 28. */
-function appliedToAll(
-  { noLocal, retainAsPublished }: SubscriptionRequest,
-  properties: Properties | undefined,
-): Readonly<Record<string, boolean | number | undefined>> {
-  const identifier = properties?.subscriptionIdentifiers?.[0]
-  return { noLocal, retainAsPublished, 'properties.subscriptionIdentifier': identifier }
 }
 
 function createRoute(

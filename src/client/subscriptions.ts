@@ -1,7 +1,8 @@
 /**
  * What the application has asked for: filters, their options on the wire, and the handlers behind them.
  *
- *     filter ─► Subscribed { options as sent, routes }        one for each filter with a SUBSCRIBE
+ *     filter ─► Subscribed { options as sent, granted, owed } one for each filter with a SUBSCRIBE
+ *     filter ─► routes                                        the handlers behind it
  *     topic  ─► TopicTree ─► routes                           remembered on the topic until a route changes
  *
  * Subscriptions outlive connections and sessions; the client renews them when the server has forgotten them.
@@ -100,4 +101,13 @@ function eachHandlerOnce(routes: readonly Route[]): readonly Route[] {
     handlers.add(handler)
     return !known
   })
+}
+
+/** The options of one filter that the server applies to all its handlers, rule 28. */
+export function appliedToAll(
+  { noLocal, retainAsPublished }: SubscriptionRequest,
+  properties: Properties | undefined,
+): Readonly<Record<string, boolean | number | undefined>> {
+  const identifier = properties?.subscriptionIdentifiers?.[0]
+  return { noLocal, retainAsPublished, 'properties.subscriptionIdentifier': identifier }
 }

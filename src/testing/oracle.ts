@@ -89,6 +89,9 @@ export class Oracle {
     if (message.outcome !== 'pending') this.#complain('I8', message, `settled twice: ${outcome} ${reason}`)
     message.outcome = outcome
     message.reason = reason
+    // The broker hands a message on before it acknowledges it.
+    if (outcome === 'ok' && message.direction === 'up' && message.qos > 0 && message.arrivals === 0)
+      this.#complain(message.qos === 1 ? 'I2' : 'I3', message, 'has not arrived')
   }
 
   /** Something has arrived; `undefined` when it is none of ours. */
@@ -149,19 +152,17 @@ export class Oracle {
     for (const message of this.#sent) {
       const { direction, qos, outcome, arrivals, isExempt } = message
       if (outcome === 'pending') this.#complain('I8', message, 'never settled')
+      if (outcome === 'none' && arrivals > 0)
+        this.#complain('I1', message, 'arrived although it failed unsent')
       if (qos === 0) continue
       const rule = qos === 1 ? 'I2' : 'I3'
       if (direction === 'down') {
         if (message.completed === 0 && !isExempt) this.#complain(rule, message, 'was never handled')
         continue
       }
-      if (outcome === 'ok' && arrivals === 0)
-        this.#complain(rule, message, 'is acknowledged and never arrived')
       if (outcome === 'stored' && arrivals === 0 && !(isExempt && qos === 2)) {
         this.#complain(rule, message, 'was stored and never arrived')
       }
-      if (outcome === 'none' && arrivals > 0)
-        this.#complain(rule, message, 'arrived although it failed unsent')
     }
   }
 

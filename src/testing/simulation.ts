@@ -189,6 +189,8 @@ class Simulation {
       else client.ask()
       return
     }
+    // No fault, but what a user does.
+    if (choice >= 0.984 && choice < 0.99) return this.#disconnect()
     if (!this.#mayHarm()) return
     if (choice < 0.94) this.#wire.cut()
     else if (choice < 0.95) this.#wire.blackHole()
@@ -196,7 +198,6 @@ class Simulation {
     else if (choice < 0.97) this.#stopBroker()
     else if (choice < 0.98) this.#fillDisk()
     else if (choice < 0.984) this.#loseSession()
-    else if (choice < 0.99) await this.#disconnect()
     else this.#crash()
   }
 
@@ -322,13 +323,19 @@ class Simulation {
     const client = this.#client
     if (client === undefined) violations.push('I8: no process lives after the faults')
     else violations.push(...client.check())
+    if (!this.#isSubscribed && !this.#isUsurped)
+      violations.push('I8: the client is deaf after a lost session')
   }
 
   async #end(): Promise<void> {
     const client = this.#client
     if (client === undefined) return
-    const closed = client.close()
+    let isClosed = false
+    const closed = client.close().then(() => {
+      isClosed = true
+    })
     await this.#runtime.advance(5_000)
+    if (!isClosed) return void this.#oracle.violations.push('I8: disconnect() does not settle')
     await closed
     const { timers } = client
     if (timers > 0) this.#oracle.violations.push(`I8: ${timers} timers wait after the client was closed`)

@@ -325,7 +325,8 @@ class CoreConversation {
         this.#operations.set(event, (this.#operations.get(event) ?? 0) + 1)
         return
       case 'sessionLost':
-        for (const delivery of event.failed) this.#deliveries.set(delivery, 1)
+        for (const delivery of event.failed)
+          this.#deliveries.set(delivery, (this.#deliveries.get(delivery) ?? 0) + 1)
         return
       case 'authentication':
         return connection.authenticate({ authenticationMethod: 'm' })
@@ -378,6 +379,10 @@ class CoreConversation {
         throw new Error('a delivery was settled and never told')
       }
     }
+    const { ids, deliveryIds } = connection.session
+    // Requests give theirs back with the connection.
+    if (ids.size !== deliveryIds)
+      throw new Error(`${ids.size} ids are in use, deliveries hold ${deliveryIds}`)
     this.tally.deeds = this.#server.deeds
   }
 

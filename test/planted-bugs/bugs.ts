@@ -378,7 +378,7 @@ const FOUND_BY_SEEDS: readonly PlantedBug[] = [
     name: 'a lost SUBACK forgets the filter',
     why: 'the subscription is asked for again, and not renewed when the session is lost (rules 14, 16)',
     file: 'src/client/subscriber.ts',
-    text: "if (operation.kind === 'subscribe' && operation.error === undefined) {",
+    text: "if (operation.kind === 'subscribe' && operation.reasonCodes.length > 0) {",
     replacement: "if (operation.kind === 'subscribe') {",
     tests: [test('client/client-resubscribing')],
   },

@@ -35,18 +35,18 @@ describe('packets on their way out', () => {
 
   test('are counted', () => {
     const out = new OutputBuffer(new Slabs())
-    expect([out.pending, out.written, out.taken]).toEqual([0, 0, 0])
+    expect([out.pending, out.encoded, out.taken]).toEqual([0, 0, 0])
     write(out, 10, 1)
     out.append(filled(100, 2))
     write(out, 5, 3)
     out.putFirst(filled(2, 4))
-    expect([out.pending, out.written, out.taken]).toEqual([117, 117, 0])
+    expect([out.pending, out.encoded, out.taken]).toEqual([117, 117, 0])
     out.take()
-    expect([out.pending, out.written, out.taken]).toEqual([115, 117, 2])
+    expect([out.pending, out.encoded, out.taken]).toEqual([115, 117, 2])
     out.takeAll()
-    expect([out.pending, out.written, out.taken]).toEqual([0, 117, 117])
+    expect([out.pending, out.encoded, out.taken]).toEqual([0, 117, 117])
     write(out, 1, 5)
-    expect([out.pending, out.written, out.taken]).toEqual([1, 118, 117])
+    expect([out.pending, out.encoded, out.taken]).toEqual([1, 118, 117])
   })
 
   test('are not there while they are only reserved', () => {

@@ -34,7 +34,7 @@ export interface OutputCounts {
   /** Of these, the ones in chunks to which nothing can be added. */
   readonly full: number
   /** Since the beginning. */
-  readonly written: number
+  readonly encoded: number
   readonly taken: number
   /** Up to here there is memory among it that is its owner's. */
   readonly lentUpTo: number
@@ -70,7 +70,7 @@ export class OutputBuffer implements OutputCounts {
     return this.#chunkBytes
   }
 
-  get written(): number {
+  get encoded(): number {
     return this.#taken + this.#chunkBytes + this.position - this.#start
   }
 
@@ -119,7 +119,7 @@ export class OutputBuffer implements OutputCounts {
     this.#seal()
     this.#chunks.push({ bytes, slab: undefined, continues: bytes.length })
     this.#chunkBytes += bytes.length
-    this.lentUpTo = this.written
+    this.lentUpTo = this.encoded
   }
 
   /**

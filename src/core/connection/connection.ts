@@ -3,7 +3,7 @@
  *
  * Bytes and the time go in; events, records, bytes and one deadline come out, in this order after any call:
  *
- *     handleData ─► nextEvent … ─► nextRecords ─► nextOutput … ─► nextDeadline
+ *     handleData ─► nextEvent … ─► session.journal.nextRecords ─► nextOutput … ─► nextDeadline
  *
  * `handle…` = something happened; a plain verb = the user wants; `next…` = do this now. Events are pulled, so user
  * code never runs while the machine is on the stack, and a handler that closes the connection stops the decoding
@@ -17,7 +17,6 @@ import type { Codec } from '../packets/codec.ts'
 import { IncomingMessage } from '../packets/publish.ts'
 import type { ConnackPacket, ControlPacket, DisconnectPacket, Properties } from '../packets/types.ts'
 import type { Delivery, OutgoingPublish } from '../session/deliveries.ts'
-import type { Records } from '../session/journal.ts'
 import type { Session } from '../session/session.ts'
 import { AckRun } from './ack-run.ts'
 import { Asking } from './asking.ts'
@@ -54,12 +53,14 @@ export class Connection {
   readonly #events = new Fifo<ConnectionEvent>()
   #asking: Asking
   #durable: DurableOutput
+  /** From CONNACK on, also behind the end. `publishing` is the same, while the queue may be sent. */
   #publishing: Publishing | undefined = undefined
   #receiving: Receiving | undefined = undefined
   #ackRun: AckRun | undefined = undefined
   #reading = true
   /** Whether the server has said anything. */
   #heard = false
+  /** `resume()`, which is called often, was, or is not to be obeyed any more. */
   #resumed = false
   // Never undefined: a number that may be that costs an object at each change.
   #now = 0
@@ -75,9 +76,9 @@ export class Connection {
     this.output = this.#writer.buffer
     this.#state = connect.properties?.authenticationMethod === undefined ? 'connecting' : 'authenticating'
     this.#durable = new DurableOutput(session.journal)
-    this.#asking = this.#ask(0, Infinity)
+    this.#asking = this.#createAsking(0, Infinity)
     this.watch(options.watched)
-    session.ask()
+    session.handleConnectSent()
     this.#writer.connect(connect)
   }
 
@@ -172,6 +173,7 @@ export class Connection {
     if (this.#state === 'closed' || this.#resumed) return
     this.#now = now
     this.#resumed = true
+    // What another session would lack was asked for: that is what this call waits for.
     this.session.doubtful = false
     this.publishing = this.#publishing
     this.publishing?.resume(now)
@@ -183,7 +185,7 @@ export class Connection {
     this.publishing = undefined
   }
 
-  /** Queues a message of QoS 1 or 2; it is sent as soon as the window allows, see `publishing.sendAtOnce`. */
+  /** Queues a message; it is sent as soon as the window allows, see `publishing.sendAtOnce`. */
   publish(delivery: Delivery, now: number): void {
     this.#now = now
     this.session.queue(delivery)
@@ -301,7 +303,7 @@ export class Connection {
 
   // What must be done now.
 
-  /** The next event; decodes at most one packet, or a run of acknowledgements. */
+  /** The next event; decodes no packet behind the first that is one, or takes a run of acknowledgements. */
   nextEvent(): ConnectionEvent | undefined {
     if (this.#events.length > 0) return this.#events.shift()
     try {
@@ -326,11 +328,6 @@ export class Connection {
     }
     this.#pump()
     return this.#events.shift()
-  }
-
-  /** Records to store before the output that depends on them exists. */
-  nextRecords(): Records | undefined {
-    return this.session.journal?.nextRecords()
   }
 
   /** A chunk to write, whose memory is the network's until `handleWritten`. `onlyFull`: if nothing can be added to it. */
@@ -405,8 +402,8 @@ export class Connection {
     session.clientId = settings.clientId
     session.established = true
     session.journal?.session(settings.clientId, true, session.writer)
-    this.#asking = this.#ask(settings.keepAlive, settings.maximumPacketSize)
-    const parts = { ...this.#parts(), settings, connection: session.connect() }
+    this.#asking = this.#createAsking(settings.keepAlive, settings.maximumPacketSize)
+    const parts = { ...this.#parts(), settings, connection: session.nextConnectionNumber() }
     this.#publishing = new Publishing(parts, this.#options, this.#events)
     this.#receiving = new Receiving(parts, this.#options.connect.properties)
     this.#ackRun = new AckRun(this.#source, session, this.#publishing, this.#receiving)
@@ -423,7 +420,7 @@ export class Connection {
     if (this.#state === 'connected') this.#asking.pingWhenDue(this.#reading, now)
   }
 
-  #ask(keepAlive: number, maximumPacketSize: number): Asking {
+  #createAsking(keepAlive: number, maximumPacketSize: number): Asking {
     const { connect, pingTimeout } = this.#options
     const method = connect.properties?.authenticationMethod
     const authentication = new Authentication(method, this.#writer, maximumPacketSize)

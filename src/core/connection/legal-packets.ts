@@ -4,8 +4,8 @@ import { type ProtocolError, violation } from '../errors.ts'
 import type { ControlPacket, PacketType, Properties } from '../packets/types.ts'
 
 /**
- * `connecting`      CONNECT is sent; CONNACK may follow, or AUTH when CONNECT named a method
- * `authenticating`  the same, and the server may ask (5: 4.12)
+ * `connecting`      CONNECT without an Authentication Method is sent; CONNACK may follow
+ * `authenticating`  CONNECT with one is sent; AUTH may come, too, before CONNACK (5: 4.12)
  * `connected`       from CONNACK on
  * `closed`          DISCONNECT was sent or received, or the connection ended: nothing is handled any more
  */

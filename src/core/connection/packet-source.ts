@@ -19,7 +19,7 @@ export type ReceivedPacket = IncomingMessage | Exclude<ControlPacket, PublishPac
 export class PacketSource {
   /** Told of every packet, when somebody watches. */
   watcher: ((packet: ControlPacket) => void) | undefined = undefined
-  /** The last packet was an acknowledgement: the next may be one, too. */
+  /** An acknowledgement has come: more may stand behind it, until `AckRun` finds something else. */
   inRun = false
 
   readonly #codec: Codec

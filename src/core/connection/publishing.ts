@@ -53,6 +53,7 @@ export class Publishing {
   readonly #traffic: Traffic
   readonly #options: PublishingOptions
   readonly #events: EventQueue
+  /** Its number in the session. */
   readonly #connection: number
   readonly #limits: PublishLimits
   readonly #aliases: OutboundAliases | undefined
@@ -64,7 +65,7 @@ export class Publishing {
   #acknowledged = false
   /** As many of QoS 2 as may be open are late: what is acknowledged of QoS 1 does not help. */
   #isQos2Full = false
-  /** Deliveries of this session that this connection has not sent yet. */
+  /** The first of `published` that this connection has not sent yet; nothing new gets an id before those behind it were. */
   #resend: Delivery | undefined
   #now = 0
 
@@ -145,6 +146,7 @@ export class Publishing {
     const { buffer } = writer
     if (!this.#isDirect || this.#quota <= 0 || writer.watcher !== undefined) return undefined
     if (session.queued.head !== undefined || this.#resend !== undefined) return undefined
+    // Requests are counted, too: it may say no where the pump says yes, which then sends.
     if (buffer.pending >= HIGH_WATER || session.ids.size >= DELIVERY_IDS) return undefined
     if (qos === 2 && session.openQos2 >= this.#options.maxInflightQos2) return undefined
     if (properties?.topicAlias !== undefined) return undefined
@@ -268,7 +270,11 @@ export class Publishing {
     this.#session.settle(delivery)
   }
 
-  /** Callers that have waited too long get their answer; their deliveries go on, rule 17. */
+  /**
+   * Callers that have waited too long get their answer; their deliveries go on, rule 17.
+   *
+   * @returns why the connection has to end, if nothing moves any more
+   */
   handleTimeout(now: number): MqttError | undefined {
     if (this.#deadlines.delivery <= now) this.#expire(now)
     if (this.#deadlines.stuck > now) return undefined
@@ -279,7 +285,7 @@ export class Publishing {
     )
   }
 
-  /** The connection ended, and no request may be the cause: the delivery that is the likely one, if there is one, rule 8. */
+  /** The connection ended, and no request may be the cause: a strike against the first delivery, rule 8. */
   handleEnd(error: MqttError | undefined, poisonLimit: number): void {
     if (!isServersDoing(error)) return
     const first = this.#session.published.head

@@ -1,5 +1,5 @@
 /**
- * Messages of QoS 1 and 2 on their way out, 4.3.
+ * Messages of QoS 1 and 2 on their way out, 4.3, and of QoS 0 while they are queued (option `queue.qos0`).
  *
  *     queued ──id bound──► published ──PUBREC──► released ──PUBCOMP──► settled
  *                              └────────────────PUBACK───────────────────▲

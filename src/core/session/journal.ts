@@ -50,7 +50,7 @@ export class Journal {
   /** The number of records written, and how many of them are durable. */
   position: number
   storedUpTo: number
-  /** A packet waits for a record that is not durable. */
+  /** A packet has begun to wait for a record since the store last failed: then the store is asked again. */
   isAwaited = false
 
   /** Wall-clock time minus monotonic time, so that the age of a message survives the process. */

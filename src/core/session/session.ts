@@ -67,6 +67,8 @@ export class Session {
   ) {
     this.queued = queued
     this.pubrecs = pubrecs
+    // Keys name deliveries in the journal: those that wait have theirs, the last one's is the highest.
+    this.#nextKey = (queued.tail?.key ?? 0) + 1
   }
 
   /** Whether there is anything that the server should remember, too. */
@@ -80,12 +82,11 @@ export class Session {
   }
 
   /** Numbers the connections of this session, beginning with 1. */
-  connect(): number {
+  nextConnectionNumber(): number {
     return ++this.#connections
   }
 
-  /** CONNECT is sent. */
-  ask(): void {
+  handleConnectSent(): void {
     if (this.asked) this.doubt()
     this.asked = true
   }

@@ -55,7 +55,7 @@ export class BrokerConnection implements OutputHost, Outlet {
   topicAliasMaximum = 0
   /** Seconds; 0: none. */
   keepAlive = 0
-  /** Seconds, as the broker took it over from CONNECT. */
+  /** Seconds, as CONNECT has it. */
   sessionExpiryInterval = 0
 
   /** What the client does with its packet identifiers. */

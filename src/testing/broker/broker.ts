@@ -330,7 +330,7 @@ export class Broker implements ConnectionHost {
     session.willAt = Infinity
     session.expiryInterval = expiryInterval
     session.will = packet.will
-    connection.sessionExpiryInterval = expiryInterval
+    connection.sessionExpiryInterval = packet.properties?.sessionExpiryInterval ?? 0
     connection.session = session
     connection.conduct.session = session.conduct
     connection.conduct.resumed = sessionPresent
