@@ -189,8 +189,8 @@ class Simulation {
       else client.ask()
       return
     }
-    // No fault, but what a user does.
-    if (choice >= 0.984 && choice < 0.99) return this.#disconnect()
+    // No fault, but what a user does; with the loss of a session that the client has not heard of, it would be one.
+    if (choice >= 0.984 && choice < 0.99) return this.#calmUntil < Infinity ? this.#disconnect() : undefined
     if (!this.#mayHarm()) return
     if (choice < 0.94) this.#wire.cut()
     else if (choice < 0.95) this.#wire.blackHole()
