@@ -89,9 +89,6 @@ export class Oracle {
     if (message.outcome !== 'pending') this.#complain('I8', message, `settled twice: ${outcome} ${reason}`)
     message.outcome = outcome
     message.reason = reason
-    // The broker hands a message on before it acknowledges it.
-    if (outcome === 'ok' && message.direction === 'up' && message.qos > 0 && message.arrivals === 0)
-      this.#complain(message.qos === 1 ? 'I2' : 'I3', message, 'has not arrived')
   }
 
   /** Something has arrived; `undefined` when it is none of ours. */
@@ -160,6 +157,8 @@ export class Oracle {
         if (message.completed === 0 && !isExempt) this.#complain(rule, message, 'was never handled')
         continue
       }
+      if (outcome === 'ok' && arrivals === 0)
+        this.#complain(rule, message, 'is acknowledged and never arrived')
       if (outcome === 'stored' && arrivals === 0 && !(isExempt && qos === 2)) {
         this.#complain(rule, message, 'was stored and never arrived')
       }

@@ -197,7 +197,11 @@ export class SimulatedClient {
   #settle(message: Sent, outcome: Outcome, reason: string): void {
     if (!this.#process.isAlive) return
     this.#unsettled.delete(message)
-    this.#world.oracle.settle(message, outcome, reason)
+    const { oracle } = this.#world
+    oracle.settle(message, outcome, reason)
+    // The broker hands a message on before it acknowledges it.
+    if (outcome === 'ok' && message.qos > 0 && message.arrivals === 0)
+      oracle.violations.push(`I2: message ${message.id} is acknowledged and has not arrived`)
   }
 
   /** Of a caller who loses patience. */
