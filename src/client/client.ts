@@ -115,8 +115,9 @@ export class Client {
    * Connects, and stays connected until `disconnect()` or `destroy()`. Joins an attempt that is under way.
    *
    * @param options `signal` gives up what has not connected yet; of a call that joins, only the waiting for it
-   * @throws UsageError, the signal's reason, what `credentials` throws; ClosedError when it is closed meanwhile; RefusedError, ConnectionError, ProtocolError, or the MqttError of a store,
-   * when the first attempt fails (option `retryInitialConnect`)
+   * @throws UsageError, the signal's reason, what `credentials` throws; ClosedError when it is closed meanwhile;
+   * RefusedError, ConnectionError, ProtocolError, or the MqttError of a store, when the first attempt fails (option
+   * `retryInitialConnect`)
    */
   async connect(options?: { signal?: AbortSignal | undefined }): Promise<ConnectResult> {
     return this.#parts.engine.connect(signalOf(options))

@@ -22,7 +22,7 @@ import type { Statistics } from './statistics.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
 /** "Implementation specific error": a handler failed. */
-export const HANDLER_FAILED = 0x83
+const HANDLER_FAILED = 0x83
 
 export class Dispatcher implements HandlingOwner, AlarmOwner {
   readonly #subscriptions: Subscriptions
