@@ -41,6 +41,8 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   readonly #held = new Fifo<IncomingMessage>()
   #heldBytes = 0
   #draining = false
+  /** Nothing was pending when there was room last, and nothing has been since: the question is a twentieth of a message. */
+  #isQuiet = false
   /** QoS 2 messages whose ids must be recorded before a handler is called. */
   readonly #unrecorded = new Fifo<Unrecorded>()
   /** Messages of a resumed session that nobody wants yet, rule 29. */
@@ -91,7 +93,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   }
 
   handleMessage(message: IncomingMessage, driver: Driver): void {
-    if (this.#isFull()) return this.#hold(message, driver)
+    if (!this.#isQuiet && this.#isFull()) return this.#hold(message, driver)
     this.#dispatch(message, driver)
   }
 
@@ -232,6 +234,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   #handleWhenStored(message: IncomingMessage, routes: readonly Route[], driver: Driver): void {
     driver.connection.keep(message)
     const recordedAt = driver.connection.session.receivedAt
+    this.#isQuiet = false
     this.#unrecorded.push({ message, routes, driver, recordedAt })
   }
 
@@ -333,6 +336,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     if (message.qos > 0 && this.#unmatchedUntil > driver.now) {
       driver.connection.keep(message)
       message.detach()
+      this.#isQuiet = false
       this.#unmatched.push({ message, driver })
       this.#wakeAt(this.#unmatchedUntil)
       if (this.#isFull()) this.#updateReading()
@@ -347,6 +351,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   }
 
   #track(handling: Handling): void {
+    this.#isQuiet = false
     this.#pending ??= new Set()
     this.#pending.add(handling)
   }
@@ -367,7 +372,9 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   }
 
   #isFull(): boolean {
-    return this.#held.length > 0 || this.#hasNoRoom()
+    const full = this.#held.length > 0 || this.#hasNoRoom()
+    this.#isQuiet = !full && this.pending === 0
+    return full
   }
 
   /** There is no room: the message waits in order. */
@@ -434,10 +441,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     driver.abort(error, 0x97)
   }
 
-  /**
-   * The message will be sent again by the server. At QoS 2 it must then be new to the session, which would take it
-   * for one that the application has.
-   */
+  /** The server will send the message again: at QoS 2 it must be new to the session then, or it would be a repetition. */
   #giveBack({ qos, packetId, place }: IncomingMessage): void {
     if (qos === 2) this.#host.session.received.giveBack(packetId, place)
   }

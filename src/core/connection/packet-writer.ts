@@ -7,7 +7,7 @@
 import { OutputBuffer } from '../bytes/output-buffer.ts'
 import type { Slabs } from '../bytes/slabs.ts'
 import { encodeUtf8 } from '../bytes/utf8.ts'
-import { headerOf } from '../packets/acks.ts'
+import { encodeAck, headerOf } from '../packets/acks.ts'
 import type { Codec } from '../packets/codec.ts'
 import { PINGREQ } from '../packets/ping.ts'
 import { encodePublish, NO_PROPERTIES, publishPropertiesSize } from '../packets/publish.ts'
@@ -89,7 +89,9 @@ export class PacketWriter {
   }
 
   acknowledge(type: AckType, packetId: number, reasonCode: number): void {
-    this.#codec.encodeAck(this.buffer, type, packetId, reasonCode)
+    // Success has one form in both versions, and no look-up of a version's function.
+    if (reasonCode === 0) encodeAck(this.buffer, type, packetId)
+    else this.#codec.encodeAck(this.buffer, type, packetId, reasonCode)
     const number = headerOf(type) >> 4
     this.#traffic.packetsOut[number] = (this.#traffic.packetsOut[number] as number) + 1
     this.watcher?.({ type, packetId, reasonCode: this.#codec.hasProperties ? reasonCode : 0 })
