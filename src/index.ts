@@ -5,6 +5,7 @@
 
 import { Client } from './client/client.ts'
 import type { ClientOptions, PoolOptions } from './client/client-options.ts'
+import { PayloadArena } from './client/payload-arena.ts'
 import { ClientPool as PoolOfPlatform, type Platform } from './client/pool.ts'
 import { createRuntime } from './client/runtime.ts'
 import { IncomingMessage } from './core/packets/publish.ts'
@@ -22,8 +23,12 @@ function defer(callback: () => void): void {
   setImmediate(callback)
 }
 
-/** Into memory that is not cleared first, which a copy of a few packets would pay for twice. */
+/** For what comes little by little. As large as the pieces of Node's own pool: a payload that is kept pins no more. */
+const arena = new PayloadArena(8_192)
+
+/** What is not small, into memory that is not cleared first, which a copy of a few packets would pay for twice. */
 function copy(bytes: Uint8Array): Uint8Array {
+  if (arena.takes(bytes.length)) return arena.copy(bytes)
   const memory = new Uint8Array(Buffer.allocUnsafeSlow(bytes.length).buffer)
   memory.set(bytes)
   return memory

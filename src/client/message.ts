@@ -5,7 +5,7 @@ import type { Properties, QoS } from '../core/packets/types.ts'
 /** An Application Message, 1.2. */
 export interface Message {
   readonly topic: string
-  /** Yours to keep; with `payload: 'borrowed'` valid until the handler returns. */
+  /** Yours to keep, but not its `buffer`, where others lie, too; with `payload: 'borrowed'` valid until the handler returns. */
   readonly payload: Uint8Array<ArrayBuffer>
   readonly qos: QoS
   /** It was retained by the server, or `retainAsPublished` is on. */

@@ -5,19 +5,27 @@
 
 import { NO_BYTES } from '../core/bytes/data-types.ts'
 
-const PIECE = 16_384
-const LARGEST = 2_048
-
 export class PayloadArena {
+  readonly #size: number
   #piece = NO_BYTES
   #used = 0
+
+  /** @param size of a piece, in bytes; what has more than an eighth of it gets memory of its own */
+  constructor(size: number) {
+    this.#size = size
+  }
+
+  /** Whether a copy of so many bytes is one of many. */
+  takes(length: number): boolean {
+    return length <= this.#size / 8
+  }
 
   copy(bytes: Uint8Array): Uint8Array {
     const { length } = bytes
     // Not by `slice`: that of a Buffer is a view.
-    if (length > LARGEST) return new Uint8Array(bytes)
+    if (!this.takes(length)) return new Uint8Array(bytes)
     if (this.#piece.length - this.#used < length) {
-      this.#piece = new Uint8Array(PIECE)
+      this.#piece = new Uint8Array(this.#size)
       this.#used = 0
     }
     const start = this.#used

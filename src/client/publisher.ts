@@ -64,7 +64,7 @@ export class Publisher {
   readonly #handedOver = new HandedOver()
   /** For payloads that are lent, whose memory the network must have let go. */
   readonly #written = new HandedOver()
-  readonly #arena = new PayloadArena()
+  readonly #arena = new PayloadArena(16_384)
   /** Those who asked for room, or for the output to be drained. */
   #draining: (() => void)[] = []
   /** `until: 'stored'`, in the order of their records. */

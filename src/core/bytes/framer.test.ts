@@ -171,6 +171,23 @@ describe('a lent chunk', () => {
     expect(present(source)).toBe('62 00 03')
   })
 
+  test('may be copied to the middle of larger memory', () => {
+    const memory = new Uint8Array(64)
+    const source = new Framer(1_000, false, (bytes) => {
+      memory.set(bytes, 40)
+      return memory.subarray(40, 40 + bytes.length)
+    })
+    const reuse = lend(source, A, B, C)
+    source.next()
+    source.next()
+    const before = source.start
+    const moved = source.keep()
+    reuse()
+    expect([present(source), source.bytes.byteOffset + source.start]).toEqual(['50 00 02', before - moved])
+    source.next()
+    expect(present(source)).toBe('62 00 03')
+  })
+
   test('is copied in pieces when it is large, a large packet by itself', () => {
     const source = framer()
     const small = concat(hex('30 a09c01'), new Uint8Array(20_000).fill(7))

@@ -120,7 +120,7 @@ export class Framer {
     this.#position = position
   }
 
-  /** Makes the present packet ours. Returns by how much it has moved to the front of its memory. */
+  /** Makes the present packet ours. Returns by how much nearer it is to the front of its memory. */
   keep(): number {
     if (this.kept) return 0
     const { bytes, start, end } = this
@@ -131,7 +131,7 @@ export class Framer {
     this.kept = true
     this.start = 0
     this.end = end - start
-    return moved
+    return moved - this.bytes.byteOffset
   }
 
   /** Copies the lent chunk from here on: as many packets of the present one's size as is cheap, and at least that one. */
