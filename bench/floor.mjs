@@ -58,9 +58,10 @@ const parts = {
     for (let i = 0; i < count; i++) {
       const at = (i * 96) & 0x7fff
       let same = true
-      let i = 0
-      for (; i + 4 <= topic.length; i += 4) if (known.getUint32(i) !== view.getUint32(at + i)) same = !same
-      for (; i < topic.length; i++) if (known.getUint8(i) !== view.getUint8(at + i)) same = !same
+      let byte = 0
+      for (; byte + 4 <= topic.length; byte += 4)
+        if (known.getUint32(byte) !== view.getUint32(at + byte)) same = !same
+      for (; byte < topic.length; byte++) if (known.getUint8(byte) !== view.getUint8(at + byte)) same = !same
       sum += same ? 1 : 2
     }
   },

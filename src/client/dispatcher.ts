@@ -15,14 +15,18 @@ import { Alarm, type AlarmOwner, type Alarms } from './alarms.ts'
 import type { DispatcherHost } from './dispatcher-host.ts'
 import type { Driver } from './driver.ts'
 import { type Events, isThenable } from './events.ts'
-import { Handling, type HandlingOwner, type Route, type Unrecorded, weightOf } from './handling.ts'
+import {
+  Handling,
+  type HandlingOwner,
+  NOT_HANDLED,
+  type Route,
+  type Unrecorded,
+  weightOf,
+} from './handling.ts'
 import type { ResolvedOptions } from './options.ts'
 import { deadlockError, Patience } from './patience.ts'
 import type { Statistics } from './statistics.ts'
 import type { Subscriptions } from './subscriptions.ts'
-
-/** "Implementation specific error": a handler failed. */
-const HANDLER_FAILED = 0x83
 
 export class Dispatcher implements HandlingOwner, AlarmOwner {
   readonly #subscriptions: Subscriptions
@@ -180,7 +184,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   }
 
   #dispatch(message: IncomingMessage, driver: Driver): void {
-    const routes = this.#subscriptions.match(message.name, message.topic)
+    const routes = this.#subscriptions.match(message.name)
     const listened = this.#events.has('message')
     if (routes.length === 1 && !listened) {
       const route = routes[0] as Route
@@ -207,7 +211,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     } catch (error) {
       this.#fail(error, message, driver)
       if (!this.#acknowledgesFailed()) return this.#giveBack(message)
-      if (message.qos > 0 && route.ack === 'handled') driver.connection.acknowledge(message, HANDLER_FAILED)
+      if (message.qos > 0 && route.ack === 'handled') driver.connection.acknowledge(message, NOT_HANDLED)
       return
     }
     if (isThenable(result)) {
@@ -301,7 +305,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
 
   #handleRejected(error: unknown, handling: Handling, route: Route): void {
     this.#fail(error, handling.message, handling.driver)
-    if (this.#acknowledgesFailed()) this.release(handling, route, HANDLER_FAILED)
+    if (this.#acknowledgesFailed()) this.release(handling, route, NOT_HANDLED)
     else this.abandon(handling, route)
   }
 
@@ -328,7 +332,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
     const error = new MqttError('handler-failed', text, cause)
     this.#events.emit('error', { error, message })
     // An exchange of QoS 2 may have gone over to a later connection.
-    if (policy === 'reconnect') (message.qos === 2 ? this.#driver : driver)?.abort(error, HANDLER_FAILED)
+    if (policy === 'reconnect') (message.qos === 2 ? this.#driver : driver)?.abort(error, NOT_HANDLED)
     else if (policy === 'stop') this.#host.destroy(error)
   }
 

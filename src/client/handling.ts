@@ -13,6 +13,9 @@ import type { Handler } from './message.ts'
 import { invalid } from './option-checks.ts'
 import type { AckMode } from './subscribe-options.ts'
 
+/** "Implementation specific error": a handler failed on the message, or nobody looks at it any more. */
+export const NOT_HANDLED = 0x83
+
 /** Bytes that a message takes besides what it carries. */
 const HELD = 256
 
@@ -90,7 +93,7 @@ export class Handling {
     else if (ack === 'manual' && !this.#manual && this.message.qos > 0) {
       this.#manual = true
       this.#needed += 1
-      this.message.acknowledger = (_message, reasonCode) => {
+      this.message.acknowledger = (reasonCode) => {
         if (!isReasonCodeOf('puback', reasonCode))
           throw invalid('reasonCode', 'one of PUBACK (5: 3.4.2.1)', reasonCode)
         this.#acknowledgeByHand(reasonCode)

@@ -6,7 +6,7 @@
  * up (rule 30). When the client is closed, buffered ones go back to the session, which gets them again.
  */
 
-import type { Handling } from './handling.ts'
+import { type Handling, NOT_HANDLED } from './handling.ts'
 import type { Message } from './message.ts'
 import type { Subscription } from './requests.ts'
 
@@ -39,9 +39,6 @@ interface Waiter {
 }
 
 const DONE: IteratorResult<Message, undefined> = { done: true, value: undefined }
-
-/** "Implementation specific error": the message was never looked at. */
-const GIVEN_UP = 0x83
 
 export class BufferedStream implements MessageStream {
   readonly #host: StreamHost
@@ -103,7 +100,7 @@ export class BufferedStream implements MessageStream {
 
   /** A message came. */
   take(handling: Handling): void {
-    if (this.#ended) return this.#host.release(handling, GIVEN_UP)
+    if (this.#ended) return this.#host.release(handling, NOT_HANDLED)
     const waiter = this.#waiters.shift()
     if (waiter === undefined) {
       this.#buffer.push(handling)
@@ -117,7 +114,7 @@ export class BufferedStream implements MessageStream {
 
   /** The loop was left. */
   end(): void {
-    this.#end((handling) => this.#host.release(handling, GIVEN_UP))
+    this.#end((handling) => this.#host.release(handling, NOT_HANDLED))
   }
 
   /** The client was closed. */

@@ -354,7 +354,7 @@ export class Publisher {
       publishLength(name.bytes.length, qos, publishPropertiesSize(properties, version5 !== 'no'), payloadSize)
     signal?.throwIfAborted()
     // Not before: what is read above may be a user's code.
-    const { connected: driver, session, closedError } = this.#host
+    const { connected: driver } = this.#host
     const publishing = this.#outbox.waiting === 0 ? driver?.connection.publishing : undefined
     if (driver !== undefined && publishing !== undefined && qos !== 0 && !lent) {
       const sent = publishing.sendAtOnce(
@@ -374,6 +374,7 @@ export class Publisher {
         return sent
       }
     }
+    const { session, closedError } = this.#host
     if (closedError !== undefined) throw closedError
     const isOpen = publishing?.isOpen(qos)
     const size = name.bytes.length + payloadSize
@@ -386,7 +387,6 @@ export class Publisher {
     // What is sent at once takes no room.
     if (isOpen) this.#admit(delivery, delivery.createdAt)
     else this.#offer(delivery, session)
-    // It was not sent at once.
     if (delivery.passing) delivery.move(this.#arena.copy(bytes as Uint8Array))
     if (options.until !== 'stored' || this.#options.store === undefined || qos === 0) return delivery
     // What a store has failed to take is settled, and lies before it.

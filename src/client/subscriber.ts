@@ -11,7 +11,7 @@ import type { Properties, QoS, SubscriptionRequest } from '../core/packets/types
 import type { Dispatcher } from './dispatcher.ts'
 import type { Driver } from './driver.ts'
 import type { Events } from './events.ts'
-import type { Handling, Route } from './handling.ts'
+import { type Handling, NOT_HANDLED, type Route } from './handling.ts'
 import type { Handler } from './message.ts'
 import { BufferedStream, type MessageStream } from './message-stream.ts'
 import { type ResolvedOptions, speaks5 } from './options.ts'
@@ -349,7 +349,7 @@ export class Subscriber {
 
   #removeRoute(route: Route): void {
     this.#subscriptions.remove(route)
-    this.#dispatcher.handleRemoved(route, route.take === undefined ? 0 : 0x83)
+    this.#dispatcher.handleRemoved(route, route.take === undefined ? 0 : NOT_HANDLED)
   }
 
   #handleAnswer(filter: string, code: number): void {

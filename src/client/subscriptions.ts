@@ -70,12 +70,12 @@ export class Subscriptions {
   }
 
   /** The handlers that match, each once. */
-  match(name: ReceivedTopic, topic: string): readonly Route[] {
+  match(name: ReceivedTopic): readonly Route[] {
     if (this.#tree === undefined) return NO_ROUTES
     const known = name.route as Matches | undefined
     if (known !== undefined && known.version === this.#version) return known.routes
     const found: Route[] = []
-    this.#tree.match(topic, found)
+    this.#tree.match(name.text, found)
     const routes = found.length > 1 ? eachHandlerOnce(found) : found
     name.route = { version: this.#version, routes } satisfies Matches
     return routes

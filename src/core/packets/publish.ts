@@ -129,7 +129,7 @@ export class IncomingMessage implements PublishPacket {
   end: number
   place = 0
   /** Set by the client when the handler has to acknowledge. */
-  acknowledger: ((message: IncomingMessage, reasonCode: number) => void) | undefined = undefined
+  acknowledger: ((reasonCode: number) => void) | undefined = undefined
 
   readonly #flags: number
   #payload: Uint8Array<ArrayBuffer> | undefined = undefined
@@ -190,7 +190,7 @@ export class IncomingMessage implements PublishPacket {
 
   /** Acknowledges a message of a subscription with `ack: 'manual'`; harmless otherwise and when repeated. */
   ack(reasonCode = 0): void {
-    this.acknowledger?.(this, reasonCode)
+    this.acknowledger?.(reasonCode)
   }
 
   /** The payload lies elsewhere now. */
