@@ -291,8 +291,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   #await(result: PromiseLike<unknown>, handling: Handling, route: Route): void {
     const patience = this.#patient()
     const run = patience.begin(handling, route)
-    // What a handler does when its time is over is of no account.
-    // By a promise of ours: what is thenable may throw, or call back twice.
+    // By a promise of ours: what is thenable may throw, or call back twice. What comes after its time is of no account.
     Promise.resolve(result).then(
       () => {
         if (patience.end(run)) this.release(handling, route)
@@ -361,13 +360,12 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   }
 
   #patient(): Patience {
-    this.#patience ??= new Patience(
+    return (this.#patience ??= new Patience(
       this.#alarms,
       this.#events,
       this.#options.handlerTimeout,
       (error, handling, route) => this.#handleRejected(error, handling, route),
-    )
-    return this.#patience
+    ))
   }
 
   #hasNoRoom(): boolean {
