@@ -1,5 +1,5 @@
 /**
- * Copies of small payloads, many in one piece of memory: an array of its own for 64 bytes costs twenty times the
+ * Copies of small payloads and chunks, many in one piece of memory: an array of its own for 64 bytes costs twenty times the
  * copying. A piece lives as long as one of its payloads; it is small, so that one that waits long pins little.
  */
 
