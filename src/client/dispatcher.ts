@@ -98,6 +98,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
 
   handleMessage(message: IncomingMessage, driver: Driver): void {
     if (!this.#isQuiet && this.#isFull()) return this.#hold(message, driver)
+    this.#isQuiet ||= this.pending === 0
     this.#dispatch(message, driver)
   }
 
@@ -374,9 +375,7 @@ export class Dispatcher implements HandlingOwner, AlarmOwner {
   }
 
   #isFull(): boolean {
-    const full = this.#held.length > 0 || this.#hasNoRoom()
-    this.#isQuiet = !full && this.pending === 0
-    return full
+    return this.#held.length > 0 || this.#hasNoRoom()
   }
 
   /** There is no room: the message waits in order. */
